@@ -1,0 +1,262 @@
+"""The policy on one page: the options, what every spec is given, and what an outcome means.
+
+A spec asserts what the lecture says (marker `claim`) or what is true where that is refuted (marker `correction`). The
+ledger says where a claim holds. The run fails where the two disagree (drift), and where nothing can be said (errors).
+
+Exit codes: 0 the run agrees with the ledger; 1 drift; 2 interrupted; 3 errors; 4 wrong usage or a wrong ledger; 5
+nothing was selected. Errors go before drift: a broken harness proves nothing.
+"""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+import shutil
+import tempfile
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+from packaging.requirements import Requirement
+
+from fixtures import isolation
+from fixtures.hub import Hub
+from fixtures.process import Processes
+from reports import environment, ledger
+from reports.recorder import Recorder, observe
+from reports.verdict import CLAIM_HOLDS, Role
+
+SPECIFICATIONS = tuple(Path(__file__).parent / "suite" / part for part in ("hub", "loading", "data", "training"))
+LEDGER = pytest.StashKey[ledger.Ledger]()
+CHOSEN = pytest.StashKey[frozenset[str]]()
+CLAIMED = pytest.StashKey[dict[pytest.Item, tuple[ledger.Claim, Role]]]()
+
+# No deadline (a first call compiles and imports), the same examples on every release, nothing written to the folder.
+hypothesis.settings.register_profile("claims", deadline=None, derandomize=True, database=None, print_blob=False)
+hypothesis.settings.load_profile("claims")
+
+
+# --- options ----------------------------------------------------------------------------------------------------------
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("claims", "executable claims")
+    group.addoption("--results", type=Path, metavar="FILE", help="write the result document (JSON) to FILE")
+    group.addoption("--slide", type=int, metavar="N", help="judge the claims of slide N alone")
+    group.addoption("--claims", metavar="GLOB", help="judge the claims whose id matches, as 'mask.*'")
+    group.addoption("--slow", action="store_true", help="also run what takes longer than a few seconds")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    try:
+        config.stash[LEDGER] = ledger.load()
+        chosen = _chosen(config, config.stash[LEDGER])
+        environment.describe(environment.installed(), "cpu")  # a lock that is not what is installed is noticed first
+    except (ledger.LedgerError, environment.LockError) as error:
+        raise pytest.UsageError(f"{type(error).__name__}: {error}") from error
+    config.stash[CHOSEN] = chosen
+    if getattr(config.option, "dist", "no") == "load":
+        config.option.dist = "loadgroup"  # specs that need the same process of their own form an xdist group
+    worker = hasattr(config, "workerinput")
+    if not worker:
+        recorder = Recorder(config.stash[LEDGER], _selection(config), config.option.results)
+        config.pluginmanager.register(recorder, "claims-recorder")
+    if worker or getattr(config.option, "dist", "no") == "no":
+        _isolate(config)
+
+
+def _chosen(config: pytest.Config, claims: ledger.Ledger) -> frozenset[str]:
+    chosen = frozenset(claims.claims)
+    if config.option.slide is not None:
+        chosen &= claims.on_slide(config.option.slide)
+    if config.option.claims is not None:
+        chosen &= claims.matching(config.option.claims)
+    if not chosen:
+        raise ledger.UnknownClaim(f"slide {config.option.slide} has no claim {config.option.claims!r}")
+    return chosen
+
+
+def _selection(config: pytest.Config) -> list[str]:
+    """The options that leave specs out, as they were given: a result document names them."""
+    given = {
+        "--slide": config.option.slide,
+        "--claims": config.option.claims,
+        "-k": config.option.keyword,
+        "-m": config.option.markexpr,
+        "--lf": config.getoption("lf", False),
+        "--deselect": config.option.deselect,
+        "--ignore": config.option.ignore,
+    }
+    selection = [f"{option} {value}" for option, value in given.items() if value]
+    return selection if _everything(config) else selection + list(config.args)
+
+
+def _everything(config: pytest.Config) -> bool:
+    return config.args_source is pytest.Config.ArgsSource.TESTPATHS
+
+
+def _isolate(config: pytest.Config) -> None:
+    home = Path(tempfile.mkdtemp(prefix="claims-"))
+    config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
+    hub = Hub()
+    hub.start()
+    config.add_cleanup(hub.stop)
+    variables = isolation.environment(home, hub.url)
+    isolation.enter(variables)
+    processes = Processes(variables)
+    config.add_cleanup(processes.close)
+    config.stash[HUB], config.stash[HOME], config.stash[PROCESSES] = hub, home, processes
+
+
+# --- what a spec is given ---------------------------------------------------------------------------------------------
+
+HUB = pytest.StashKey[Hub]()
+HOME = pytest.StashKey[Path]()
+PROCESSES = pytest.StashKey[Processes]()
+EVIDENCE = pytest.StashKey[dict[str, Any]]()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_leaves(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No spec may ask for anything outside this machine, not even where a library swallows the refusal."""
+    isolation.attempts.clear()
+    request.config.stash[HUB].escapes.clear()
+    yield
+    if tried := [*isolation.attempts, *request.config.stash[HUB].escapes]:
+        raise isolation.Leak(f"tried to reach {', '.join(map(str, tried))}; only the local Hub may be asked")
+
+
+@pytest.fixture
+def hub(request: pytest.FixtureRequest) -> Iterator[Hub]:
+    """The local Hub, without repositories, and an empty client cache."""
+    hub = request.config.stash[HUB]
+    hub.reset()
+    shutil.rmtree(request.config.stash[HOME] / "hf", ignore_errors=True)
+    yield hub
+    if hub.errors:
+        raise RuntimeError(f"the local Hub broke: {hub.errors[0]}")
+
+
+@pytest.fixture
+def evidence(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """What a reader needs to believe the verdict without running it; values have to be JSON."""
+    found: dict[str, Any] = {}
+    request.node.stash[EVIDENCE] = found
+    return found
+
+
+@pytest.fixture
+def fresh_process(request: pytest.FixtureRequest) -> Processes:
+    """Runs a function in a process whose environment is set before the libraries are imported."""
+    return request.config.stash[PROCESSES]
+
+
+# --- which specs run, and what is expected of them --------------------------------------------------------------------
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    claims, chosen = config.stash[LEDGER], config.stash[CHOSEN]
+    versions = environment.installed()
+    try:
+        claimed = {item: _claim_of(item, claims) for item in items if _is_spec(item)}
+        if _everything(config):
+            _complete(claims, {(claim.id, role) for claim, role in claimed.values()})
+        for item, (claim, role) in claimed.items():
+            _expect(item, claim, role, versions)
+    except ledger.LedgerError as error:
+        raise pytest.UsageError(f"{type(error).__name__}: {error}") from error
+    config.stash[CLAIMED] = claimed
+    if len(chosen) < len(claims.claims):
+        kept = [item for item in items if item in claimed and claimed[item][0].id in chosen]
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = kept
+
+
+def _is_spec(item: pytest.Item) -> bool:
+    return any(folder in item.path.parents for folder in SPECIFICATIONS)
+
+
+def _claim_of(item: pytest.Item, claims: ledger.Ledger) -> tuple[ledger.Claim, Role]:
+    marks = [mark for mark in item.iter_markers() if mark.name in ("claim", "correction")]
+    if len(marks) != 1 or len(marks[0].args) != 1:
+        raise ledger.SpecWithoutClaim(f"{item.nodeid}: needs one marker, claim(id) or correction(id); has {len(marks)}")
+    role: Role = "claim" if marks[0].name == "claim" else "correction"
+    try:
+        claim = claims[marks[0].args[0]]
+    except ledger.UnknownClaim as error:
+        raise ledger.SpecWithoutClaim(f"{item.nodeid}: {error}") from None
+    if not claim.executable:
+        raise ledger.SpecWithoutClaim(
+            f"{item.nodeid}: the ledger has {claim.id} as {claim.not_run or 'not executable'}"
+        )
+    return claim, role
+
+
+def _complete(claims: ledger.Ledger, specs: set[tuple[str, Role]]) -> None:
+    without = [claim.id for claim in claims if claim.executable and (claim.id, "claim") not in specs]
+    if without:
+        raise ledger.ClaimWithoutSpec(f"{', '.join(without)}: no spec; write one, or say in the ledger why not")
+    ranged = [claim.id for claim in claims if claim.executable and claim.holds != {}]
+    if without := [claim_id for claim_id in ranged if (claim_id, "correction") not in specs]:
+        raise ledger.ClaimWithoutSpec(f"{', '.join(without)}: refuted somewhere, but no spec proves its correction")
+
+
+def _expect(item: pytest.Item, claim: ledger.Claim, role: Role, versions: Mapping[str, str]) -> None:
+    holds = claim.holds_on(versions)
+    if role == "claim" and not holds:
+        raises = tuple(_exception(name, claim) for name in claim.refuted_by)
+        item.add_marker(pytest.mark.xfail(raises=raises, strict=True, reason=claim.correction or ""))
+    if reason := _not_run(item, role == "correction" and holds, versions):
+        item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _not_run(item: pytest.Item, needless: bool, versions: Mapping[str, str]) -> str | None:
+    if needless:
+        return CLAIM_HOLDS
+    if item.get_closest_marker("slow") and not item.config.option.slow:
+        return "slow"
+    if item.get_closest_marker("gpu") and environment.device() == "cpu":
+        return "no GPU"
+    for requirement in (Requirement(text) for mark in item.iter_markers("needs") for text in mark.args):
+        if requirement.name not in versions:
+            return "optional package missing"
+        if not requirement.specifier.contains(versions[requirement.name], prereleases=True):
+            return "package too old for the call"
+    return None
+
+
+def _exception(name: str, claim: ledger.Claim) -> type[BaseException]:
+    module, _, attribute = name.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module) if module else builtins, attribute)
+    except (ImportError, AttributeError):
+        raise ledger.BadValue(f"{claim.id}: refuted_by = {name!r} is no exception here") from None
+    if not (isinstance(found, type) and issubclass(found, BaseException)):
+        raise ledger.BadValue(f"{claim.id}: refuted_by = {name!r} is no exception")
+    return found
+
+
+# --- what an outcome means --------------------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Hand what a spec did to the recorder, as a user property: those survive the way from an xdist worker."""
+    report = yield
+    if item in item.config.stash[CLAIMED]:
+        claim, role = item.config.stash[CLAIMED][item]
+        spec = observe(report, call, claim, role, item.stash.get(EVIDENCE, {}))
+        if spec is not None:
+            report.user_properties.append(("spec", asdict(spec)))
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell xdist's controller, which imports no library, what device the specs ran on."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["device"] = environment.device()

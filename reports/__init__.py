@@ -1,0 +1,1 @@
+"""What becomes of results: the ledger, verdicts, result documents, and what is made of them."""

@@ -27,8 +27,8 @@ def table(ledger: Ledger, result: Result) -> str:
 
 def _lines(ledger: Ledger, result: Result) -> Iterator[str]:
     where = result.environment
-    datasets, recorded = where.packages.get("datasets", "missing"), result.footer["finished"][:10]
-    yield f"transformers {where.release}, datasets {datasets}, Python {where.python}, {where.device}; recorded {recorded}."
+    datasets, day = where.packages.get("datasets", "missing"), result.footer["finished"][:10]
+    yield f"transformers {where.release}, datasets {datasets}, Python {where.python}, {where.device}; recorded {day}."
     yield ""
     judged = from_document(ledger, result.claims)
     yield f"| part | {' | '.join(_COLUMNS)} |"

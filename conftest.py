@@ -59,7 +59,8 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"{type(error).__name__}: {error}") from error
     config.stash[CHOSEN] = chosen
     if getattr(config.option, "dist", "no") == "load":
-        config.option.dist = "loadgroup"  # specs that need the same process of their own form an xdist group
+        config.option.dist = "loadgroup"  # specs that share something dear (a process, a training run) form a group
+        config.option.maxworkerrestart = "0"  # xdist 3.8 waits for ever when it replaces a worker under loadgroup
     worker = hasattr(config, "workerinput")
     if not worker:
         recorder = Recorder(config.stash[LEDGER], _selection(config), config.option.results)
@@ -102,7 +103,6 @@ def _isolate(config: pytest.Config) -> None:
     home = Path(tempfile.mkdtemp(prefix="claims-"))
     config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
     hub = Hub()
-    hub.start()
     config.add_cleanup(hub.stop)
     variables = isolation.environment(home, hub.url)
     isolation.enter(variables)
@@ -157,17 +157,23 @@ def fresh_process(request: pytest.FixtureRequest) -> Processes:
 # --- which specs run, and what is expected of them --------------------------------------------------------------------
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
     claims, chosen = config.stash[LEDGER], config.stash[CHOSEN]
     versions = environment.installed()
+    config.stash[CLAIMED] = {}
     try:
         claimed = {item: _claim_of(item, claims) for item in items if _is_spec(item)}
-        if _everything(config):
+        if _everything(config) and not session.testsfailed:  # a module that cannot be imported is told as that
             _complete(claims, {(claim.id, role) for claim, role in claimed.values()})
         for item, (claim, role) in claimed.items():
             _expect(item, claim, role, versions)
     except ledger.LedgerError as error:
-        raise pytest.UsageError(f"{type(error).__name__}: {error}") from error
+        if not hasattr(config, "workeroutput"):
+            raise pytest.UsageError(f"{type(error).__name__}: {error}") from error
+        # A worker that raises here is waited for in vain: it hands the message to the controller and runs nothing.
+        config.workeroutput["usage"] = f"{type(error).__name__}: {error}"
+        items.clear()
+        return
     config.stash[CLAIMED] = claimed
     if len(chosen) < len(claims.claims):
         kept = [item for item in items if item in claimed and claimed[item][0].id in chosen]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from suite.meta.lies import lie
 
 

@@ -157,12 +157,12 @@ def fresh_process(request: pytest.FixtureRequest) -> Processes:
 # --- which specs run, and what is expected of them --------------------------------------------------------------------
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
     claims, chosen = config.stash[LEDGER], config.stash[CHOSEN]
     versions = environment.installed()
     try:
         claimed = {item: _claim_of(item, claims) for item in items if _is_spec(item)}
-        if _everything(config):
+        if _everything(config) and not session.testsfailed:  # a module that cannot be imported is told as that
             _complete(claims, {(claim.id, role) for claim, role in claimed.values()})
         for item, (claim, role) in claimed.items():
             _expect(item, claim, role, versions)

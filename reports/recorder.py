@@ -101,7 +101,8 @@ class Recorder:
             session.exitstatus = ERROR
         elif any(entry.drift for entry in judged) and session.exitstatus != pytest.ExitCode.INTERRUPTED:
             session.exitstatus = DRIFT
-        if self.path is not None and not session.config.option.collectonly:
+        unused = session.exitstatus == pytest.ExitCode.USAGE_ERROR or session.config.option.collectonly
+        if self.path is not None and not unused:
             where = environment.describe(environment.installed(), self.device)
             seconds = time.perf_counter() - self.started if ended else None
             results.write(results.document(where, self.selection, judged, seconds), self.path)

@@ -1,5 +1,6 @@
 """The local Hub, driven by the real client libraries and, where they hide it, by plain HTTP."""
 
+import base64
 import http.client
 import json
 import re
@@ -129,6 +130,18 @@ def test_commit_hash_depends_on_content_and_parent(hub):
 
     assert hashes[0] == hashes[1] != hashes[2]
     assert all(len(sha) == 40 for sha in hashes)
+
+
+def test_repository_from_a_folder(hub, tmp_path):
+    """A repository can be made of a folder's files; an empty folder is a mistake."""
+    (tmp_path / "sub").mkdir()
+    with pytest.raises(ValueError, match="no files"):
+        hub.model("tiny/one", tmp_path)
+    (tmp_path / "sub" / "a.txt").write_text("a")
+
+    assert hub.model("tiny/one", tmp_path).files() == {"sub/a.txt": b"a"}
+    with pytest.raises(ValueError, match="already"):
+        hub.model("tiny/one", tmp_path)
 
 
 def test_model_without_namespace(hub):
@@ -463,7 +476,25 @@ def test_wrong_lfs_content_is_refused(hub):
     connection.close()
 
 
-def test_push_to_hub(hub, tmp_path):
+def test_commit_call_of_old_clients(hub):
+    """Clients before 0.17 send the token by Basic authentication, those before 0.12 a commit as one JSON object."""
+    token = hub.token("hf_student", user="student", write=True)
+    repo = hub.model("student/one", {ENTRY: CONFIG, "old.txt": "old"})
+    basic = base64.b64encode(f"access_token:{token}".encode()).decode()
+    commit = {
+        "summary": "Old style",
+        "files": [{"path": "a.txt", "content": "eA==", "encoding": "base64"}],
+        "deletedFiles": [{"path": "old.txt"}],
+    }
+
+    headers = {"Authorization": f"Basic {basic}", "Content-Type": "application/json"}
+    status, _, body = request(hub, "POST", "/api/models/student/one/commit/main", headers, json.dumps(commit))
+
+    assert (status, json.loads(body)["commitOid"]) == (200, repo.sha)
+    assert repo.files() == {ENTRY: CONFIG.encode(), "a.txt": b"x"}
+
+
+def test_push_to_hub(hub):
     """A model and a dataset that were pushed can be loaded again."""
     import torch
     from datasets import Dataset, load_dataset
@@ -613,6 +644,19 @@ def test_slow(hub):
 def ask_again(connection):
     connection.request("GET", "/api/models")
     connection.getresponse()
+
+
+def test_settle_waits_for_the_conversion_check():
+    """`settle` joins the client's conversion thread and says so if it does not end."""
+    with Hub() as hub:
+        done = threading.Event()
+        thread = threading.Thread(target=done.wait, args=(10,), name="Thread-auto_conversion")
+        thread.start()
+        with pytest.raises(TimeoutError, match="auto_conversion"):
+            hub.log.settle(seconds=0.1)
+        done.set()
+        hub.log.settle()
+        assert not thread.is_alive()
 
 
 def test_refuse(hub):

@@ -1,0 +1,153 @@
+"""The ledger is parsed once, into frozen records, and whatever is wrong with it has a name."""
+
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+
+import pytest
+
+from reports import ledger
+
+DECK = """
+[deck]
+title = "a lecture"
+slides = 5
+parts = [{ title = "1", slides = [1, 3] }, { title = "2", slides = [4, 5] }]
+"""
+
+CLAIM = """
+["mask.rate"]
+slide = 3
+statement = "15 % of the tokens are chosen."
+"""
+
+
+def read(tmp_path: Path, text: str) -> ledger.Ledger:
+    path = tmp_path / "claims.toml"
+    path.write_text(DECK + text, encoding="utf-8")
+    return ledger.load(path)
+
+
+def test_claim_without_range_holds_wherever_it_is_measured(tmp_path):
+    """Nothing said of versions means: on all of them."""
+    claim = read(tmp_path, CLAIM)["mask.rate"]
+
+    assert claim.slides == (3,)
+    assert claim.holds_on({"transformers": "4.23.1"})
+    assert claim.holds_on({})
+
+
+def test_range_needs_all_of_its_packages(tmp_path):
+    """A claim holds where each package that its range names is inside."""
+    claim = read(tmp_path, CLAIM + 'holds = { transformers = ">=4.41,<5", datasets = "<4" }\ncorrection = "no"')[
+        "mask.rate"
+    ]
+
+    assert claim.holds_on({"transformers": "4.41.0", "datasets": "3.6.0"})
+    assert not claim.holds_on({"transformers": "4.40.2", "datasets": "3.6.0"})
+    assert not claim.holds_on({"transformers": "4.41.0", "datasets": "4.0.0"})
+
+
+def test_never_holds_nowhere(tmp_path):
+    """`holds = "never"` is for a claim that no release fulfils."""
+    assert not read(tmp_path, CLAIM + 'holds = "never"\ncorrection = "no"')["mask.rate"].holds_on({})
+
+
+def test_range_of_a_package_that_is_not_installed_is_an_error(tmp_path):
+    """A verdict cannot be expected without the version it depends on."""
+    claim = read(tmp_path, CLAIM + 'holds = { dtasets = "<4" }\ncorrection = "no"')["mask.rate"]
+
+    with pytest.raises(ledger.UnknownKey, match=r"mask\.rate.*dtasets"):
+        claim.holds_on({"datasets": "3.6.0"})
+
+
+def test_records_are_frozen(tmp_path):
+    """Nobody changes the ledger during a run."""
+    with pytest.raises(FrozenInstanceError):
+        read(tmp_path, CLAIM)["mask.rate"].statement = "14 %"
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        pytest.param(CLAIM + 'hold = "never"', ledger.UnknownKey, r"mask\.rate: unknown key hold;", id="unknown-key"),
+        pytest.param('["a.b"]\nslide = 3', ledger.UnknownKey, r"a\.b: lacks statement", id="missing-key"),
+        pytest.param(CLAIM + CLAIM, ledger.DuplicateClaim, r"mask\.rate", id="duplicate"),
+        pytest.param(CLAIM + 'holds = { transformers = "4.41+" }', ledger.BadSpecifier, r"4\.41\+", id="specifier"),
+        pytest.param(CLAIM + "holds = { transformers = 4 }", ledger.BadSpecifier, r"= 4 is not", id="number"),
+        pytest.param(CLAIM + 'holds = "always"', ledger.BadValue, r"holds has to be", id="holds"),
+        pytest.param(CLAIM + 'holds = "never"', ledger.RangeWithoutCorrection, r"mask\.rate", id="no-correction"),
+        pytest.param(CLAIM + 'correction = " "', ledger.BadValue, r"correction has to be a text", id="empty"),
+        pytest.param(CLAIM + 'not_run = "too lazy"', ledger.BadValue, r"'too lazy' is no reason", id="reason"),
+        pytest.param(CLAIM + "refuted_by = []", ledger.BadValue, r"name an exception", id="refuted-by"),
+        pytest.param('["a.b"]\nslide = 6\nstatement = "x"', ledger.BadValue, r"from 1 to 5", id="slide"),
+        pytest.param("[a.b]\nslide = 3\nstatement = 'x'", ledger.BadValue, r'in quotes: \["a\.b"\]', id="no-quotes"),
+        pytest.param("nonsense", ledger.UnreadableLedger, r"claims\.toml", id="not-toml"),
+    ],
+)
+def test_what_is_wrong_has_a_name(tmp_path, text, error, message):
+    """Each mistake raises its own error, which names the claim."""
+    with pytest.raises(error, match=message):
+        read(tmp_path, text)
+
+
+def test_missing_file_is_named(tmp_path):
+    """A ledger that is not there is said to be so."""
+    with pytest.raises(ledger.UnreadableLedger, match="nowhere"):
+        ledger.load(tmp_path / "nowhere.toml")
+
+
+def test_unknown_ids_patterns_and_slides_are_refused(tmp_path):
+    """What the ledger does not have is an error, not an empty answer."""
+    claims = read(tmp_path, CLAIM)
+
+    with pytest.raises(ledger.UnknownClaim, match=r"'mask\.rat'"):
+        claims["mask.rat"]
+    with pytest.raises(ledger.UnknownClaim, match=r"'data\.\*'"):
+        claims.matching("data.*")
+    with pytest.raises(ledger.UnknownClaim, match="slides 1 to 5"):
+        claims.on_slide(6)
+    with pytest.raises(ledger.UnknownClaim, match="slide 4 claims nothing; these do: 3"):
+        claims.on_slide(4)
+
+
+def test_the_real_ledger_is_sound():
+    """The ledger of the lecture loads, and code that it shows fits a terminal of 80 columns below its label."""
+    claims = ledger.load()
+
+    assert len(claims.claims) >= len(CATALOGUE)
+    too_wide = [claim.id for claim in claims for line in (claim.instead or "").splitlines() if len(line) > 80 - 13]
+    assert not too_wide
+
+
+def test_ids_are_those_of_the_catalogue():
+    """Each row of the catalogue is in the ledger, and every id there is a row or a part of one."""
+    ids = set(ledger.load().claims)
+
+    assert sorted(CATALOGUE - ids) == []
+    assert sorted(claim for claim in ids if not {claim, ".".join(claim.split(".")[:2])} & CATALOGUE) == []
+
+
+#: The sentences of the lecture, one id each; ids never change. Parts of a row are called `row.part`.
+CATALOGUE = frozenset(
+    """
+    hub.kinds hub.download hub.upload hub.model-page hub.model-card hub.dataset-page hub.spaces
+    hub.organizations
+    load.needs-four-things load.auto-classes-cover load.id-and-class
+    config.local-first config.cache-second config.cache-path config.hub-last config.model-type config.defaults
+    config.other-items config.architectures config.sample-is-base-uncased
+    heads.masked-lm-perfect heads.base-ignores-head heads.classifier-random heads.every-class
+    tokenizer.same-order tokenizer.class-first tokenizer.logic-module
+    weights.explicit-config-skips weights.class-chosen weights.random-then-loaded weights.files
+    weights.all-loaded
+    inference.snippet inference.shapes inference.text
+    data.package-name data.splits data.columns data.rows data.serving
+    tokenize.batched-map tokenize.special-mask tokenize.removes-text tokenize.columns tokenize.ids
+    chunk.concatenates chunk.blocks chunk.drops-tail chunk.all-columns
+    mask.static-in-map mask.dynamic mask.rate mask.static-overfits
+    args.accepted args.block args.best-needs-match args.from-shell
+    init.pretrained-is-trained init.config-is-random
+    trainer.arguments trainer.saves-tokenizer trainer.trains trainer.per-epoch trainer.best-loaded
+    trainer.evaluates trainer.saves trainer.fp16 trainer.logging
+    scripts.modes
+    """.split()
+)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import builtins
 import importlib
 import shutil
+import sys
 import tempfile
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import asdict
@@ -59,7 +60,8 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"{type(error).__name__}: {error}") from error
     config.stash[CHOSEN] = chosen
     if getattr(config.option, "dist", "no") == "load":
-        config.option.dist = "loadgroup"  # specs that need the same process of their own form an xdist group
+        config.option.dist = "loadgroup"  # specs that share something dear (a process, a training run) form a group
+        config.option.maxworkerrestart = "0"  # xdist 3.8 waits for ever when it replaces a worker under loadgroup
     worker = hasattr(config, "workerinput")
     if not worker:
         recorder = Recorder(config.stash[LEDGER], _selection(config), config.option.results)
@@ -89,20 +91,25 @@ def _selection(config: pytest.Config) -> list[str]:
         "--lf": config.getoption("lf", False),
         "--deselect": config.option.deselect,
         "--ignore": config.option.ignore,
+        "--ignore-glob": config.option.ignore_glob,
     }
-    selection = [f"{option} {value}" for option, value in given.items() if value]
-    return selection if _everything(config) else selection + list(config.args)
+    selection = [option if value is True else f"{option} {value}" for option, value in given.items() if value]
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    return selection if whole else selection + list(config.args)
 
 
 def _everything(config: pytest.Config) -> bool:
-    return config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    """Whether all specs are collected (and perhaps deselected afterwards)."""
+    left_out = (
+        config.option.deselect or config.option.ignore or config.option.ignore_glob or config.getoption("lf", False)
+    )
+    return config.args_source is pytest.Config.ArgsSource.TESTPATHS and not left_out
 
 
 def _isolate(config: pytest.Config) -> None:
     home = Path(tempfile.mkdtemp(prefix="claims-"))
     config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
     hub = Hub()
-    hub.start()
     config.add_cleanup(hub.stop)
     variables = isolation.environment(home, hub.url)
     isolation.enter(variables)
@@ -133,8 +140,11 @@ def _nothing_leaves(request: pytest.FixtureRequest) -> Iterator[None]:
 def hub(request: pytest.FixtureRequest) -> Iterator[Hub]:
     """The local Hub, without repositories, and an empty client cache."""
     hub = request.config.stash[HUB]
+    hub.log.settle()  # a request of the spec before, sent by a thread of its own, is not this one's
     hub.reset()
     shutil.rmtree(request.config.stash[HOME] / "hf", ignore_errors=True)
+    if "huggingface_hub.hf_file_system" in sys.modules:  # it keeps listings of folders, by repo id
+        sys.modules["huggingface_hub.hf_file_system"].HfFileSystem.clear_instance_cache()
     yield hub
     if hub.errors:
         raise RuntimeError(f"the local Hub broke: {hub.errors[0]}")
@@ -160,6 +170,7 @@ def fresh_process(request: pytest.FixtureRequest) -> Processes:
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
     claims, chosen = config.stash[LEDGER], config.stash[CHOSEN]
     versions = environment.installed()
+    config.stash[CLAIMED] = {}
     try:
         claimed = {item: _claim_of(item, claims) for item in items if _is_spec(item)}
         if _everything(config) and not session.testsfailed:  # a module that cannot be imported is told as that
@@ -167,7 +178,12 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
         for item, (claim, role) in claimed.items():
             _expect(item, claim, role, versions)
     except ledger.LedgerError as error:
-        raise pytest.UsageError(f"{type(error).__name__}: {error}") from error
+        if not hasattr(config, "workeroutput"):
+            raise pytest.UsageError(f"{type(error).__name__}: {error}") from error
+        # A worker that raises here is waited for in vain: it hands the message to the controller and runs nothing.
+        config.workeroutput["usage"] = f"{type(error).__name__}: {error}"
+        items.clear()
+        return
     config.stash[CLAIMED] = claimed
     if len(chosen) < len(claims.claims):
         kept = [item for item in items if item in claimed and claimed[item][0].id in chosen]

@@ -67,6 +67,7 @@ class Recorder:
         self.broken: list[str] = []
         self.deselected = 0
         self.device = "cpu"
+        self.usage: str | None = None  # what a worker found wrong with the ledger or the specs
         self.started = time.perf_counter()
 
     def judged(self) -> list[Judged]:
@@ -89,7 +90,9 @@ class Recorder:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        self.device = getattr(node, "workeroutput", {}).get("device", self.device)
+        output = getattr(node, "workeroutput", {})
+        self.device = output.get("device", self.device)
+        self.usage = output.get("usage", self.usage)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -97,7 +100,9 @@ class Recorder:
         judged = self.judged()
         ended = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
         ended = ended and not (session.shouldfail or session.shouldstop) and not self.broken
-        if self.broken or any(entry.verdict == "error" for entry in judged):
+        if self.usage:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        elif self.broken or any(entry.verdict == "error" for entry in judged):
             session.exitstatus = ERROR
         elif any(entry.drift for entry in judged) and session.exitstatus != pytest.ExitCode.INTERRUPTED:
             session.exitstatus = DRIFT
@@ -108,6 +113,8 @@ class Recorder:
             results.write(results.document(where, self.selection, judged, seconds), self.path)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self.usage:
+            terminalreporter.write_line(f"ERROR: {self.usage}", red=True)
         if not self.specs:
             return
         judged = self.judged()

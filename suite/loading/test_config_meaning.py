@@ -382,6 +382,17 @@ def test_settings_of_generation_are_dropped(name, value):
     assert not hasattr(BertConfig.from_dict({name: value}), name)
 
 
+def taken_over(name: str, value: object) -> object:
+    """What a config made of one entry has there; what it raises, if it refuses the entry.
+
+    The class of that error is younger than many releases, so that it cannot be named here.
+    """
+    try:
+        return getattr(BertConfig.from_dict({name: value}), name)
+    except Exception as refusal:
+        return refusal
+
+
 MISTYPED = {"hidden_size": "32", "num_hidden_layers": 2.0, "hidden_act": 3, "use_cache": "yes", "vocab_size": None}
 
 
@@ -389,32 +400,32 @@ MISTYPED = {"hidden_size": "32", "num_hidden_layers": 2.0, "hidden_act": 3, "use
 @pytest.mark.claim("config.defaults.any-type")
 def test_a_value_of_any_type_is_instantiated(name, value):
     """The dictionary is instantiated as it is: a value of the wrong type is on the config."""
-    assert getattr(BertConfig.from_dict({name: value}), name) == value
+    assert taken_over(name, value) == value
 
 
 @pytest.mark.parametrize(("name", "value"), MISTYPED.items())
 @pytest.mark.correction("config.defaults.any-type")
-def test_a_value_of_the_wrong_type_is_refused(name, value):
+def test_a_value_of_the_wrong_type_is_refused(evidence, name, value):
     """A value of the wrong type is refused when the config is made, by the entry's name."""
-    with pytest.raises(Exception, match=name) as refusal:
-        BertConfig.from_dict({name: value})
-    assert type(refusal.value).__name__ == "StrictDataclassFieldValidationError"
+    refusal = taken_over(name, value)
+    evidence["refusal"] = f"{type(refusal).__name__}: {refusal}"
+    assert isinstance(refusal, Exception)
+    assert name in str(refusal)
 
 
 @pytest.mark.parametrize(("name", "value"), [("initializer_range", 1), ("layer_norm_eps", 0)])
 @pytest.mark.claim("config.defaults.whole-number")
 def test_a_whole_number_is_a_number(name, value):
     """JSON has one kind of number: 1 is as good as 1.0."""
-    assert getattr(BertConfig.from_dict({name: value}), name) == value
+    assert taken_over(name, value) == value
 
 
 @pytest.mark.parametrize(("name", "value"), [("initializer_range", 1), ("layer_norm_eps", 0)])
 @pytest.mark.correction("config.defaults.whole-number")
 def test_a_whole_number_is_refused_where_the_class_says_float(name, value):
     """Where the class says `float`, a JSON number without a point is refused; with one it is taken."""
-    with pytest.raises(Exception, match=name):
-        BertConfig.from_dict({name: value})
-    assert getattr(BertConfig.from_dict({name: float(value)}), name) == value
+    assert isinstance(taken_over(name, value), Exception)
+    assert taken_over(name, float(value)) == value
 
 
 @pytest.mark.claim("config.defaults.consistent")

@@ -377,8 +377,8 @@ def test_map_processes_make_the_same_masks(masked_in_two_processes):
 PAIRS = 12
 STEPS = 60
 
-# Were there no effect of the size asserted, the exact tests below would find one with at most this probability. They miss
-# one that is there only if it shrinks: the mean differences are more than 13 standard errors above what is asserted.
+# Were there no effect of the size asserted, the exact tests below would see one with at most this probability. They
+# miss a real one only if it shrinks: the mean differences are more than 13 standard errors above what is asserted.
 FALSE_VERDICT = 0.001
 
 

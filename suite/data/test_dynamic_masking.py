@@ -420,6 +420,7 @@ def experiment(tokenizer, lm_dataset, seed):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("static masks")
 @pytest.mark.claim("mask.static-overfits")
 def test_static_masks_overfit_more(experiment, evidence):
     """The gap between the loss on unseen and on seen text is wider with static masks, by 1 nat or more."""
@@ -434,6 +435,7 @@ def test_static_masks_overfit_more(experiment, evidence):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("static masks")
 @pytest.mark.claim("mask.static-overfits.unseen-text")
 def test_static_masks_are_worse_on_unseen_text(experiment, evidence):
     """After as many steps, the loss on unseen text is higher with static masks, by 0.5 nats or more."""

@@ -27,6 +27,8 @@ from transformers import (
 from fixtures import checkpoints, corpus, vocabulary
 from fixtures.statistics import TOKENS, assert_binomial
 
+pytestmark = pytest.mark.xdist_group("masking")  # one process, so that the draw is made once
+
 BLOCK_SIZE = 128
 EPOCHS = 16
 

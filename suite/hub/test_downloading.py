@@ -143,7 +143,7 @@ def test_a_model_of_a_subfolder_is_loaded(hub, tmp_path):
         ({"ignore_patterns": ["*.safetensors", "data/*"]}, {"README.md", "config.json", "empty.txt"}),
         ({"allow_patterns": "data/*", "ignore_patterns": "data/old/*"}, {"data/train.json"}),
     ],
-    ids=str,
+    ids=["one-pattern", "two-patterns", "folder", "ignored", "folder-less-a-part"],
 )
 def test_patterns_choose_the_files_of_a_snapshot(hub, patterns, expected):
     """Only the files that the patterns choose are asked for; a `*` also crosses folders."""

@@ -49,6 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--slide", type=int, metavar="N", help="judge the claims of slide N alone")
     group.addoption("--claims", metavar="GLOB", help="judge the claims whose id matches, as 'mask.*'")
     group.addoption("--slow", action="store_true", help="also run what takes longer than a few seconds")
+    group.addoption("--claims-seed", type=int, default=0, metavar="N", help="draw from another seed: no verdict changes")
 
 
 def pytest_configure(config: pytest.Config) -> None:

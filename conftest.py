@@ -49,6 +49,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--slide", type=int, metavar="N", help="judge the claims of slide N alone")
     group.addoption("--claims", metavar="GLOB", help="judge the claims whose id matches, as 'mask.*'")
     group.addoption("--slow", action="store_true", help="also run what takes longer than a few seconds")
+    group.addoption(
+        "--hub",
+        choices=["local", "real"],
+        default="local",
+        help="real: run the specs marked real_hub against the published bert-base-uncased; needs a network",
+    )
     group.addoption("--claims-seed", type=int, default=0, metavar="N", help="draw from another seed: no verdict changes")
 
 
@@ -57,7 +63,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[LEDGER] = ledger.load()
         chosen = _chosen(config, config.stash[LEDGER])
         environment.describe(environment.installed(), "cpu")  # a lock that is not what is installed is noticed first
-    except (ledger.LedgerError, environment.LockError) as error:
+        config.stash[ENDPOINT] = isolation.real_endpoint() if config.option.hub == "real" else None
+    except (ledger.LedgerError, environment.LockError, isolation.Unreachable) as error:
         raise pytest.UsageError(f"{type(error).__name__}: {error}") from error
     config.stash[CHOSEN] = chosen
     if getattr(config.option, "dist", "no") == "load":
@@ -87,6 +94,7 @@ def _selection(config: pytest.Config) -> list[str]:
     given = {
         "--slide": config.option.slide,
         "--claims": config.option.claims,
+        "--hub": config.stash[ENDPOINT],
         "-k": config.option.keyword,
         "-m": config.option.markexpr,
         "--lf": config.getoption("lf", False),
@@ -112,8 +120,9 @@ def _isolate(config: pytest.Config) -> None:
     config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
     hub = Hub()
     config.add_cleanup(hub.stop)
-    variables = isolation.environment(home, hub.url)
-    isolation.enter(variables)
+    endpoint = config.stash[ENDPOINT]
+    variables = isolation.environment(home, endpoint or hub.url)
+    isolation.enter(variables, guarded=endpoint is None)
     processes = Processes(variables)
     config.add_cleanup(processes.close)
     config.stash[HUB], config.stash[HOME], config.stash[PROCESSES] = hub, home, processes
@@ -122,6 +131,7 @@ def _isolate(config: pytest.Config) -> None:
 # --- what a spec is given ---------------------------------------------------------------------------------------------
 
 HUB = pytest.StashKey[Hub]()
+ENDPOINT = pytest.StashKey[str | None]()  # of the real Hub, where that is asked
 HOME = pytest.StashKey[Path]()
 PROCESSES = pytest.StashKey[Processes]()
 EVIDENCE = pytest.StashKey[dict[str, Any]]()
@@ -150,6 +160,17 @@ def hub(request: pytest.FixtureRequest) -> Iterator[Hub]:
     yield hub
     if hub.errors:
         raise RuntimeError(f"the local Hub broke: {hub.errors[0]}")
+
+
+@pytest.fixture
+def bert_base_uncased(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The lecture's model id: on the local Hub a tiny checkpoint of the published one's form, on the real one itself."""
+    if request.config.stash[ENDPOINT] is None:
+        from fixtures import checkpoints  # imports torch, for which it is too early at the top
+
+        folder = checkpoints.write(tmp_path / "published", "bert", "pretraining", with_tokenizer=True, legacy_names=True)
+        request.getfixturevalue("hub").model("bert-base-uncased", folder)
+    return "bert-base-uncased"
 
 
 @pytest.fixture
@@ -187,8 +208,10 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
         items.clear()
         return
     config.stash[CLAIMED] = claimed
-    if len(chosen) < len(claims.claims):
+    everywhere = config.stash[ENDPOINT] is None
+    if len(chosen) < len(claims.claims) or not everywhere:
         kept = [item for item in items if item in claimed and claimed[item][0].id in chosen]
+        kept = [item for item in kept if everywhere or item.get_closest_marker("real_hub")]
         config.hook.pytest_deselected(items=[item for item in items if item not in kept])
         items[:] = kept
 

@@ -19,6 +19,7 @@ OVER_LONG = "the " * 600  # 600 tokens; the model has 512 positions
 # Letters, digits, punctuation, brackets as in "[SEP]", white space, an accent, a Chinese character, an emoji, and
 # characters that the tokenizer drops. A short alphabet, because Hypothesis takes seconds to prepare all of Unicode.
 TEXTS = st.text("aBcz09.,'#@[]\u00e9\u5bb6\U0001f600 \t\n\u00a0\u3000\u0301\u200b\x00\ufffd", max_size=60)
+TABLES = st.lists(TEXTS, min_size=1, max_size=20)
 
 
 @pytest.fixture(scope="module")
@@ -179,16 +180,13 @@ def test_mask_is_one_at_both_ends(tokenized_datasets, evidence):
 
 
 @pytest.mark.claim("tokenize.special-mask")
-@given(text=TEXTS)
-@example(text="")
-@example(text=" \t\n")
-@example(text="\u00a0\u3000")
-@example(text=OVER_LONG)
-@settings(max_examples=25)
-def test_mask_of_any_text(tokenize, text):
+@given(texts=TABLES)
+@example(texts=["", " \t\n", "\u00a0\u3000", OVER_LONG])
+@settings(max_examples=10)
+def test_mask_of_any_text(tokenize, texts):
     """Whatever the text, be it empty, blank or over-long, the mask is 1 first and last, and 0 between."""
-    [mask] = tokenize([text])["special_tokens_mask"]
-    assert mask == [1, *[0] * (len(mask) - 2), 1]
+    masks = tokenize(texts)["special_tokens_mask"]
+    assert all(mask == [1, *[0] * (len(mask) - 2), 1] for mask in masks)
 
 
 @pytest.mark.claim("tokenize.special-mask.spelled-out")
@@ -239,8 +237,8 @@ def test_other_columns_stay(tokenizer):
     def tokenize_function(examples):
         return tokenizer(examples["text"], return_special_tokens_mask=True)
 
-    tokenized = dataset.map(tokenize_function, batched=True, num_proc=4, remove_columns=["text"])
-    assert tokenized[:]["source"] == sources
+    tokenized = dataset.map(tokenize_function, batched=True, remove_columns=["text"])
+    assert tokenized[:].get("source") == sources
 
 
 @pytest.mark.claim("tokenize.columns")
@@ -285,8 +283,8 @@ def test_other_columns_can_be_declined(dataset, tokenizer):
 
 
 @pytest.mark.claim("tokenize.columns.equal-lengths")
-@given(texts=st.lists(TEXTS, min_size=1, max_size=5))
-@settings(max_examples=15)
+@given(texts=TABLES)
+@settings(max_examples=10)
 def test_columns_of_a_row_have_equal_lengths(tokenize, texts):
     """In each row, every column has one value per token."""
     columns = tokenize(texts)
@@ -320,13 +318,13 @@ def test_every_row_starts_with_101_and_ends_with_102(tokenized_datasets, evidenc
 
 
 @pytest.mark.claim("tokenize.ids")
-@given(text=TEXTS)
-@example(text=OVER_LONG)
-@settings(max_examples=15)
-def test_ends_of_any_text(tokenize, text):
+@given(texts=TABLES)
+@example(texts=[OVER_LONG])
+@settings(max_examples=10)
+def test_ends_of_any_text(tokenize, texts):
     """Whatever the text, its first id is 101 and its last 102."""
-    [ids] = tokenize([text])["input_ids"]
-    assert (len(ids) >= 2, ids[0], ids[-1]) == (True, 101, 102)
+    rows = tokenize(texts)["input_ids"]
+    assert {(ids[0], ids[-1]) for ids in rows} == {(101, 102)}
 
 
 @pytest.mark.claim("tokenize.ids.class-and-separator")

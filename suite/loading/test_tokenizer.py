@@ -222,7 +222,9 @@ def test_cached_copy_of_a_changed_repo(repo):
     before = AutoTokenizer.from_pretrained(REPO).model_max_length
     repo.commit(tokenizer_files(tokenizer_config={"model_max_length": 7}))
 
-    assert AutoTokenizer.from_pretrained(REPO).model_max_length == before
+    after = AutoTokenizer.from_pretrained(REPO).model_max_length
+
+    assert after == before
 
 
 @pytest.mark.correction("tokenizer.same-order.cache-stale")
@@ -307,7 +309,8 @@ def test_same_errors_as_a_config(hub, repo, repo_id, revision, evidence):
     assert of_config.type is of_tokenizer.type
 
 
-# "First, decide which kind of tokenizer should be used (`BertTokenizer` here)"
+# "First, decide which kind of tokenizer should be used (`BertTokenizer` here)". Where a spec is about what decides the
+# class, a `Fast` at the end of its name does not count: up to 4.57 most names came with and without it.
 
 
 @pytest.mark.claim("tokenizer.class-first")
@@ -377,7 +380,7 @@ def test_model_type_decides(tmp_path, family, head, name):
     """Where no file names a class, the model type decides it."""
     folder = checkpoints.write(tmp_path / "model", family, head, with_tokenizer=True)
 
-    assert type(AutoTokenizer.from_pretrained(folder)).__name__.startswith(f"{name}Tokenizer")
+    assert type(AutoTokenizer.from_pretrained(folder)).__name__.removesuffix("Fast") == f"{name}Tokenizer"
 
 
 @pytest.mark.claim("tokenizer.class-first.own-class")
@@ -386,7 +389,7 @@ def test_class_of_its_own(tmp_path, model_type, name):
     """Every model type has a tokenizer class of its own."""
     folder = write(tmp_path / "folder", tokenizer_files({"model_type": model_type}))
 
-    assert type(AutoTokenizer.from_pretrained(folder)).__name__.startswith(f"{name}Tokenizer")
+    assert type(AutoTokenizer.from_pretrained(folder)).__name__.removesuffix("Fast") == f"{name}Tokenizer"
 
 
 @pytest.mark.correction("tokenizer.class-first.own-class")
@@ -403,7 +406,7 @@ def test_tokenizer_config_names_the_class(tmp_path):
     """`tokenizer_class` in tokenizer_config.json goes before the model type."""
     folder = write(tmp_path / "folder", tokenizer_files({}, {"tokenizer_class": "DistilBertTokenizer"}))
 
-    assert type(AutoTokenizer.from_pretrained(folder)).__name__.startswith("DistilBertTokenizer")
+    assert type(AutoTokenizer.from_pretrained(folder)).__name__.removesuffix("Fast") == "DistilBertTokenizer"
 
 
 @pytest.mark.correction("tokenizer.class-first.tokenizer-config")
@@ -419,7 +422,7 @@ def test_config_names_the_class(tmp_path):
     """`tokenizer_class` in config.json goes before the model type."""
     folder = write(tmp_path / "folder", tokenizer_files({"tokenizer_class": "DistilBertTokenizer"}))
 
-    assert type(AutoTokenizer.from_pretrained(folder)).__name__.startswith("DistilBertTokenizer")
+    assert type(AutoTokenizer.from_pretrained(folder)).__name__.removesuffix("Fast") == "DistilBertTokenizer"
 
 
 @pytest.mark.claim("tokenizer.class-first.precedence")
@@ -428,9 +431,9 @@ def test_tokenizer_config_goes_before_config(tmp_path, evidence):
     for named, other in (("Bert", "DistilBert"), ("DistilBert", "Bert")):
         files = tokenizer_files({"tokenizer_class": f"{other}Tokenizer"}, {"tokenizer_class": f"{named}Tokenizer"})
         tokenizer = AutoTokenizer.from_pretrained(write(tmp_path / named, files))
-        evidence[f"{named}Tokenizer"] = type(tokenizer).__name__
+        evidence[f"{named}Tokenizer"] = type(tokenizer).__name__.removesuffix("Fast")
 
-    assert all(found.startswith(named) for named, found in evidence.items())
+    assert all(found == named for named, found in evidence.items())
 
 
 @pytest.mark.correction("tokenizer.class-first.precedence")
@@ -452,7 +455,7 @@ def test_named_class_for_any_model_type(tmp_path, evidence):
 
     evidence["class"] = type(tokenizer).__name__
     evidence["tokens of 'The time'"] = tokenizer.tokenize("The time")
-    assert type(tokenizer).__name__.startswith("BertTokenizer")
+    assert type(tokenizer).__name__.removesuffix("Fast") == "BertTokenizer"
 
 
 @pytest.mark.correction("tokenizer.class-first.any-model-type")
@@ -484,7 +487,7 @@ def test_class_named_without_config(hub):
     del files["config.json"]
     hub.model(REPO, files)
 
-    assert type(AutoTokenizer.from_pretrained(REPO)).__name__.startswith("BertTokenizer")
+    assert type(AutoTokenizer.from_pretrained(REPO)).__name__.removesuffix("Fast") == "BertTokenizer"
 
 
 def loaded_as(folder, evidence):
@@ -501,7 +504,9 @@ def test_unknown_class_in_tokenizer_config(tmp_path, evidence):
     """A class that does not exist, named in tokenizer_config.json, is refused."""
     folder = write(tmp_path / "folder", tokenizer_files({}, {"tokenizer_class": "NoSuchTokenizer"}))
 
-    assert loaded_as(folder, evidence) is None
+    found = loaded_as(folder, evidence)
+
+    assert found is None
 
 
 @pytest.mark.claim("tokenizer.class-first.unknown-class-in-config")
@@ -509,7 +514,9 @@ def test_unknown_class_in_config(tmp_path, evidence):
     """A class that does not exist, named in config.json, is refused."""
     folder = write(tmp_path / "folder", tokenizer_files({"tokenizer_class": "NoSuchTokenizer"}))
 
-    assert loaded_as(folder, evidence) is None
+    found = loaded_as(folder, evidence)
+
+    assert found is None
 
 
 @pytest.mark.parametrize(
@@ -549,12 +556,13 @@ def folder(tmp_path_factory):
 
 
 def modules_run_by(call):
-    """The modules whose Python functions run during a call."""
+    """The modules of the library whose Python functions run during a call."""
     modules = set()
 
     def note(frame, event, _):
-        if event == "call":
-            modules.add(frame.f_globals.get("__name__"))
+        name = frame.f_globals.get("__name__", "")
+        if event == "call" and name.startswith("transformers."):
+            modules.add(name)
 
     before = sys.getprofile()
     sys.setprofile(note)
@@ -562,7 +570,7 @@ def modules_run_by(call):
         call()
     finally:
         sys.setprofile(before)
-    return modules
+    return sorted(modules)
 
 
 @pytest.mark.claim("tokenizer.logic-module")
@@ -590,7 +598,7 @@ def test_functions_of_the_module_run(folder, evidence):
 
     modules = modules_run_by(lambda: tokenizer("The first time"))
 
-    evidence["modules"] = sorted(name for name in modules if str(name).startswith("transformers"))
+    evidence["modules"] = modules
     assert MODULE in modules
 
 

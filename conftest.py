@@ -55,7 +55,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="local",
         help="real: run the specs marked real_hub against the published bert-base-uncased; needs a network",
     )
-    group.addoption("--claims-seed", type=int, default=0, metavar="N", help="draw from another seed: no verdict changes")
+    group.addoption(
+        "--claims-seed", type=int, default=0, metavar="N", help="draw from another seed: no verdict changes"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -164,11 +166,12 @@ def hub(request: pytest.FixtureRequest) -> Iterator[Hub]:
 
 @pytest.fixture
 def bert_base_uncased(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The lecture's model id: on the local Hub a tiny checkpoint of the published one's form, on the real one itself."""
+    """The lecture's model id: on the local Hub a tiny checkpoint of the same form, on the real one the published."""
     if request.config.stash[ENDPOINT] is None:
-        from fixtures import checkpoints  # imports torch, for which it is too early at the top
+        from fixtures import checkpoints  # imports torch: too early at the top of this file
 
-        folder = checkpoints.write(tmp_path / "published", "bert", "pretraining", with_tokenizer=True, legacy_names=True)
+        folder = tmp_path / "published"
+        checkpoints.write(folder, "bert", "pretraining", with_tokenizer=True, legacy_names=True)
         request.getfixturevalue("hub").model("bert-base-uncased", folder)
     return "bert-base-uncased"
 

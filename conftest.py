@@ -12,6 +12,7 @@ from __future__ import annotations
 import builtins
 import importlib
 import shutil
+import sys
 import tempfile
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import asdict
@@ -90,13 +91,19 @@ def _selection(config: pytest.Config) -> list[str]:
         "--lf": config.getoption("lf", False),
         "--deselect": config.option.deselect,
         "--ignore": config.option.ignore,
+        "--ignore-glob": config.option.ignore_glob,
     }
-    selection = [f"{option} {value}" for option, value in given.items() if value]
-    return selection if _everything(config) else selection + list(config.args)
+    selection = [option if value is True else f"{option} {value}" for option, value in given.items() if value]
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    return selection if whole else selection + list(config.args)
 
 
 def _everything(config: pytest.Config) -> bool:
-    return config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    """Whether all specs are collected (and perhaps deselected afterwards)."""
+    left_out = (
+        config.option.deselect or config.option.ignore or config.option.ignore_glob or config.getoption("lf", False)
+    )
+    return config.args_source is pytest.Config.ArgsSource.TESTPATHS and not left_out
 
 
 def _isolate(config: pytest.Config) -> None:
@@ -133,8 +140,11 @@ def _nothing_leaves(request: pytest.FixtureRequest) -> Iterator[None]:
 def hub(request: pytest.FixtureRequest) -> Iterator[Hub]:
     """The local Hub, without repositories, and an empty client cache."""
     hub = request.config.stash[HUB]
+    hub.log.settle()  # a request of the spec before, sent by a thread of its own, is not this one's
     hub.reset()
     shutil.rmtree(request.config.stash[HOME] / "hf", ignore_errors=True)
+    if "huggingface_hub.hf_file_system" in sys.modules:  # it keeps listings of folders, by repo id
+        sys.modules["huggingface_hub.hf_file_system"].HfFileSystem.clear_instance_cache()
     yield hub
     if hub.errors:
         raise RuntimeError(f"the local Hub broke: {hub.errors[0]}")

@@ -1,0 +1,691 @@
+"""Slides 17, 18 and 22: every Auto class that the release exports, over checkpoints of seven model families."""
+
+import functools
+import importlib
+import inspect
+import logging
+import re
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import pytest
+import torch
+import transformers
+from transformers import (
+    CONFIG_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForMultipleChoice,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+)
+
+from fixtures import checkpoints
+from fixtures.normal import assert_normal
+
+FAMILIES = tuple(checkpoints.CLASSES)
+AUTO_CLASSES = [name for name in dir(transformers) if name == "AutoModel" or name.startswith("AutoModelFor")]
+
+
+def usual_head(family):
+    """The head of the checkpoint that is loaded where no other is named: a language model, as they are published."""
+    return {"gpt2": "causal-lm", "t5": "seq2seq"}.get(family, "masked-lm")
+
+
+# The Auto class that a head belongs to.
+AUTO_CLASS_OF = {
+    "base": "AutoModel",
+    "masked-lm": "AutoModelForMaskedLM",
+    "pretraining": "AutoModelForPreTraining",
+    "classification": "AutoModelForSequenceClassification",
+    "causal-lm": "AutoModelForCausalLM",
+    "seq2seq": "AutoModelForSeq2SeqLM",
+}
+
+# Where a model has a pooler that a checkpoint saved with a language-model head lacks.
+NEW_POOLER = {
+    ("AutoModel", "bert"),
+    ("AutoModel", "roberta"),
+    ("AutoModel", "albert"),
+    ("AutoModelForTextEncoding", "bert"),
+    ("AutoModelForTextEncoding", "roberta"),
+    ("AutoModelForTextEncoding", "albert"),
+    ("AutoModelForMultipleChoice", "bert"),
+    ("AutoModelForMultipleChoice", "roberta"),
+    ("AutoModelForMultipleChoice", "albert"),
+    ("AutoModelForPreTraining", "bert"),
+    ("AutoModelForPreTraining", "albert"),
+    ("AutoModelForSequenceClassification", "bert"),
+    ("AutoModelForSequenceClassification", "albert"),
+    ("AutoModelForNextSentencePrediction", "bert"),
+}
+
+# Where a model is T5's encoder alone.
+ENCODER_OF_T5 = {("AutoModelForTextEncoding", "t5"), ("AutoModelForTokenClassification", "t5")}
+
+
+def accepts(auto_class, family):
+    """Whether the release says that this Auto class has a model class for the family."""
+    return CONFIG_MAPPING[family] in getattr(transformers, auto_class)._model_mapping
+
+
+PAIRS = [(auto_class, family) for auto_class in AUTO_CLASSES for family in FAMILIES]
+ACCEPTED = [pair for pair in PAIRS if accepts(*pair)]
+REFUSED = [pair for pair in PAIRS if not accepts(*pair)]
+
+
+def cases(pairs, claim, exceptions=(), otherwise=""):
+    """One case per Auto class and family. Those among the exceptions belong to the claim called `otherwise`."""
+    return pytest.mark.parametrize(
+        ("auto_class", "family"),
+        [
+            pytest.param(*pair, id="-".join(pair), marks=pytest.mark.claim(otherwise if pair in exceptions else claim))
+            for pair in pairs
+        ],
+    )
+
+
+@pytest.fixture(autouse=True)
+def _random_state():
+    """New parameters are drawn from torch's global generator: it is as it was afterwards."""
+    with torch.random.fork_rng(devices=[]):
+        yield
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model and what was said of its loading; `words` are the names and words in the warnings that were logged."""
+
+    model: PreTrainedModel
+    missing: set
+    unexpected: set
+    warnings: tuple
+    words: set
+
+    def bare(self, names):
+        """Names without the prefix that an encoder's parameters have below a head."""
+        return {name.removeprefix(f"{self.model.base_model_prefix}.") for name in names}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """family, head -> the folder of such a checkpoint. A pickle: all releases read it."""
+
+    @functools.cache
+    def write(family, head):
+        name = f"{family}-{head}"
+        return checkpoints.write(tmp_path_factory.mktemp("checkpoints") / name, family, head, weights="bin")
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def load(folder):
+    """Auto class, family, head -> what came of it under seed 0. Many specs look at one load."""
+
+    @functools.cache
+    def load(auto_class, family, head=None):
+        path = folder(family, head or usual_head(family))
+        messages = Messages(level=logging.WARNING)
+        logging.getLogger("transformers").addHandler(messages)
+        try:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                model, info = getattr(transformers, auto_class).from_pretrained(path, output_loading_info=True)
+        finally:
+            logging.getLogger("transformers").removeHandler(messages)
+        words = {word for text in messages.texts for word in re.findall(r"[\w.]+", text)}
+        return Loaded(model, set(info["missing_keys"]), set(info["unexpected_keys"]), tuple(messages.texts), words)
+
+    return load
+
+
+class Messages(logging.Handler):
+    """Keeps the texts of what is logged."""
+
+    def __init__(self, level):
+        super().__init__(level)
+        self.texts = []
+
+    def emit(self, record):
+        self.texts.append(record.getMessage())
+
+
+@functools.cache
+def trained(family):
+    """The parameters of the checkpoint with the usual head."""
+    return checkpoints.state(family, usual_head(family))
+
+
+# --- slide 17: the Auto classes cover it all --------------------------------------------------------------------------
+
+
+@pytest.mark.claim("load.auto-classes-cover")
+def test_auto_classes_give_all_that_a_model_needs(tmp_path, evidence):
+    """From one checkpoint: config, tokenizer, architecture with its task, trained parameters; together they run."""
+    checkpoints.write(tmp_path / "model", "bert", "masked-lm", weights="bin", with_tokenizer=True)
+    config = AutoConfig.from_pretrained(tmp_path / "model")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
+    model = AutoModelForMaskedLM.from_pretrained(tmp_path / "model")
+    inputs = tokenizer("the town of the river", return_tensors="pt")
+    with torch.no_grad():
+        logits = model(**inputs).logits
+    evidence["classes"] = [type(part).__name__ for part in (config, tokenizer, model)]
+    evidence["logits"] = list(logits.shape)
+    assert type(config).__name__ == "BertConfig"
+    assert type(model).__name__ == "BertForMaskedLM"
+    assert logits.shape == (1, inputs["input_ids"].shape[1], config.vocab_size)
+
+
+@pytest.mark.claim("load.auto-classes-cover.named")
+@pytest.mark.parametrize(
+    "name",
+    ["AutoConfig", "AutoTokenizer", "AutoModel", "AutoModelForCausalLM", "AutoModelForSequenceClassification"],
+)
+def test_the_named_auto_classes_exist(name):
+    """The five classes that slide 17 names can be imported and have `from_pretrained`."""
+    assert callable(getattr(importlib.import_module("transformers"), name).from_pretrained)
+
+
+@pytest.mark.claim("load.auto-classes-cover.tasks")
+@pytest.mark.parametrize("name", AUTO_CLASSES)
+def test_every_auto_class_has_model_classes(name, evidence):
+    """Each `AutoModel...` loads and makes models, of at least one model type."""
+    auto_class = getattr(transformers, name)
+    evidence["model types"] = len(auto_class._model_mapping)
+    assert callable(auto_class.from_pretrained)
+    assert callable(auto_class.from_config)
+    assert len(auto_class._model_mapping) > 0
+
+
+def model_classes(family):
+    """Names of the model classes that a family exports."""
+    module = importlib.import_module(f"transformers.models.{family}.modeling_{family}")
+    return {
+        name
+        for name, value in vars(module).items()
+        if inspect.isclass(value) and issubclass(value, PreTrainedModel) and value.__module__ == module.__name__
+        if hasattr(transformers, name) and not name.endswith("PreTrainedModel")
+    }
+
+
+def reached(family):
+    """Names of the family's model classes that some Auto class gives."""
+    found = set()
+    for name in AUTO_CLASSES:
+        if accepts(name, family):
+            classes = getattr(transformers, name)._model_mapping[CONFIG_MAPPING[family]]
+            found |= {each.__name__ for each in (classes if isinstance(classes, tuple | list) else [classes])}
+    return found
+
+
+@pytest.mark.parametrize(
+    "family",
+    [
+        pytest.param("bert", marks=pytest.mark.claim("load.auto-classes-cover.every-architecture")),
+        pytest.param("roberta", marks=pytest.mark.claim("load.auto-classes-cover.every-architecture")),
+        pytest.param("distilbert", marks=pytest.mark.claim("load.auto-classes-cover.every-architecture")),
+        pytest.param("albert", marks=pytest.mark.claim("load.auto-classes-cover.every-architecture")),
+        pytest.param("electra", marks=pytest.mark.claim("load.auto-classes-cover.every-architecture")),
+        pytest.param("t5", marks=pytest.mark.claim("load.auto-classes-cover.every-architecture.t5")),
+        pytest.param("gpt2", marks=pytest.mark.claim("load.auto-classes-cover.every-architecture.gpt2")),
+    ],
+)
+def test_every_model_class_is_reached(family, evidence):
+    """Each model class that the family exports is what some Auto class gives."""
+    evidence["classes"] = len(model_classes(family))
+    evidence["not reached"] = sorted(model_classes(family) - reached(family))
+    assert len(model_classes(family)) > 2
+    assert model_classes(family) <= reached(family)
+
+
+@pytest.mark.correction("load.auto-classes-cover.every-architecture.gpt2")
+def test_double_heads_need_their_own_class(folder):
+    """No Auto class gives `GPT2DoubleHeadsModel`: it is loaded by its own name."""
+    assert model_classes("gpt2") - reached("gpt2") == {"GPT2DoubleHeadsModel"}
+    model = transformers.GPT2DoubleHeadsModel.from_pretrained(folder("gpt2", "causal-lm"))
+    assert torch.equal(model.transformer.wte.weight, trained("gpt2")["transformer.wte.weight"])
+
+
+# --- slide 18: the id names the checkpoint, the Auto class the task ---------------------------------------------------
+
+
+def publish(hub, tmp_path, repo_id, seed):
+    """A repo with a masked-LM checkpoint, in both formats if there are two: a lone pickle is sent to be converted."""
+    for weights in ("bin", "safetensors") if find_spec("safetensors") else ("bin",):
+        checkpoints.write(tmp_path / repo_id, "bert", "masked-lm", seed=seed, weights=weights)
+    hub.model(repo_id, tmp_path / repo_id)
+
+
+@pytest.mark.claim("load.id-and-class")
+def test_id_names_the_checkpoint_and_auto_class_the_task(hub, tmp_path, evidence):
+    """Another id: other parameters, the same class. Another Auto class: another class, the same parameters."""
+    publish(hub, tmp_path, "tiny/first", seed=1)
+    publish(hub, tmp_path, "tiny/second", seed=2)
+    found = {
+        (model_id, auto_class.__name__): auto_class.from_pretrained(model_id)
+        for model_id in ("tiny/first", "tiny/second")
+        for auto_class in (AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoModelForTokenClassification)
+    }
+    evidence["classes"] = {" ".join(chosen): type(model).__name__ for chosen, model in found.items()}
+    for (model_id, auto_class), model in found.items():
+        assert type(model).__name__ == auto_class.replace("AutoModel", "Bert")
+        state = checkpoints.state("bert", "masked-lm", seed=1 if model_id == "tiny/first" else 2)
+        encoder = {name: tensor for name, tensor in state.items() if name.startswith("bert.")}
+        assert all(torch.equal(model.get_parameter(name), tensor) for name, tensor in encoder.items())
+
+
+BERT_CLASSES = [auto_class for auto_class, family in ACCEPTED if family == "bert"]
+
+
+@pytest.mark.parametrize(
+    "auto_class",
+    [
+        pytest.param(
+            auto_class,
+            marks=pytest.mark.claim(
+                f"load.id-and-class.task-in-name.{auto_class.removeprefix('AutoModelFor')}"
+                if auto_class in ("AutoModelForCausalLM", "AutoModelForTextEncoding")
+                else "load.id-and-class.task-in-name"
+            ),
+        )
+        for auto_class in BERT_CLASSES
+    ],
+)
+def test_auto_class_and_model_class_name_the_same_task(auto_class, load, evidence):
+    """`AutoModelForMaskedLM` gives `BertForMaskedLM`, and so on."""
+    evidence["class"] = type(load(auto_class, "bert").model).__name__
+    assert evidence["class"] == auto_class.replace("Auto", "Bert").replace("ModelFor", "For")
+
+
+@pytest.mark.correction("load.id-and-class.task-in-name.CausalLM")
+def test_causal_lm_class_of_bert_is_called_otherwise(load):
+    """`AutoModelForCausalLM` gives `BertLMHeadModel`."""
+    assert type(load("AutoModelForCausalLM", "bert").model).__name__ == "BertLMHeadModel"
+
+
+@pytest.mark.correction("load.id-and-class.task-in-name.TextEncoding")
+def test_text_encoding_class_of_bert_is_the_base_model(load):
+    """`AutoModelForTextEncoding` gives `BertModel`."""
+    assert type(load("AutoModelForTextEncoding", "bert").model).__name__ == "BertModel"
+
+
+@pytest.mark.claim("load.id-and-class.causal")
+def test_causal_lm_sees_the_left_context_alone(folder):
+    """Under `AutoModelForCausalLM`, what follows a token does not change its logits."""
+    model = AutoModelForCausalLM.from_pretrained(folder("bert", "masked-lm"))
+    assert_later_tokens_change_nothing(model)
+
+
+@pytest.mark.correction("load.id-and-class.causal")
+def test_bert_needs_is_decoder_to_be_causal(folder):
+    """With `is_decoder=True`, and not without, BERT sees the left context alone."""
+    model = AutoModelForCausalLM.from_pretrained(folder("bert", "masked-lm"), is_decoder=True)
+    assert_later_tokens_change_nothing(model)
+
+
+def assert_later_tokens_change_nothing(model):
+    __tracebackhide__ = True
+    ids = torch.arange(5, 13).reshape(1, 8)
+    changed = torch.cat([ids[:, :-1], torch.tensor([[50]])], dim=1)
+    with torch.no_grad():
+        first, second = model(ids).logits, model(changed).logits
+    assert torch.allclose(first[:, :-1], second[:, :-1], atol=1e-6), "the last token changes the logits before it"
+
+
+@pytest.mark.claim("load.id-and-class.refused-early")
+@pytest.mark.parametrize(
+    "auto_class", ["AutoModelForSeq2SeqLM", "AutoModelForImageClassification", "AutoModelForSpeechSeq2Seq"]
+)
+def test_unsuited_auto_class_refuses_before_any_download(auto_class, hub, tmp_path, evidence):
+    """An Auto class without a model class for the id's family refuses it when it has seen the config."""
+    publish(hub, tmp_path, "tiny/first", seed=1)
+    with pytest.raises(ValueError, match="BertConfig"):
+        getattr(transformers, auto_class).from_pretrained("tiny/first")
+    hub.log.settle()
+    evidence["requests"] = hub.log.files("tiny/first")
+    assert "GET config.json" in evidence["requests"]
+    assert not [request for request in evidence["requests"] if request.endswith((".safetensors", ".bin"))]
+
+
+# --- slide 22: loaded, left out, new; and refused ---------------------------------------------------------------------
+
+
+@pytest.mark.claim("heads.every-class")
+def test_every_auto_class_loads_every_family(load, evidence):
+    """Whatever the class and the family: what fits is loaded, what is too much left out, what is missing made new."""
+    table = {}
+    for auto_class, family in PAIRS:
+        try:
+            loaded = load(auto_class, family)
+        except ValueError:
+            outcome = "refused"
+        else:
+            counts = f"{len(loaded.missing)} new, {len(loaded.unexpected)} left out"
+            outcome = f"{type(loaded.model).__name__}: {counts}"
+        table.setdefault(auto_class, {})[family] = outcome
+    refused = [pair for pair in PAIRS if table[pair[0]][pair[1]] == "refused"]
+    evidence["table"] = {name: row for name, row in table.items() if set(row.values()) != {"refused"}}
+    evidence["refuse all seven families"] = len(table) - len(evidence["table"])
+    assert not refused
+
+
+@pytest.mark.correction("heads.every-class")
+def test_refusal_is_a_fourth_outcome(load):
+    """A pair is loaded where the Auto class has a model class for the family, and refused elsewhere."""
+    assert all(isinstance(load(*pair).model, PreTrainedModel) for pair in ACCEPTED)
+    with pytest.raises(ValueError, match="BertConfig"):
+        load("AutoModelForSeq2SeqLM", "bert")
+    with pytest.raises(ValueError, match="GPT2Config"):
+        load("AutoModelForMaskedLM", "gpt2")
+
+
+@cases(REFUSED, "heads.every-class.refused")
+def test_refusal_names_config_and_auto_class(auto_class, family, folder, evidence):
+    """A ValueError names the config class, the Auto class, and all config classes that are accepted."""
+    config = CONFIG_MAPPING[family].__name__
+    with pytest.raises(ValueError, match=config) as refusal:
+        getattr(transformers, auto_class).from_pretrained(folder(family, usual_head(family)))
+    message = str(refusal.value)
+    evidence["message"] = message.splitlines()[0]
+    words = set(re.findall(r"\w+", message))
+    assert auto_class in words
+    assert {accepted.__name__ for accepted in getattr(transformers, auto_class)._model_mapping} <= words
+
+
+@cases(ACCEPTED, "heads.every-class.encoder-loaded")
+def test_encoder_is_loaded(auto_class, family, load, evidence):
+    """Every parameter that the model has of the checkpoint is the trained one: the encoder is among them."""
+    loaded = load(auto_class, family)
+    prefix = f"{loaded.model.base_model_prefix}."
+    stored = {name.removeprefix(prefix): tensor for name, tensor in trained(family).items()}
+    parameters = {name.removeprefix(prefix): parameter for name, parameter in loaded.model.named_parameters()}
+    both = stored.keys() & parameters.keys()
+    encoder = {name for name in checkpoints.state(family, "base") if not name.startswith(("pooler", "decoder"))}
+    evidence["class"] = type(loaded.model).__name__
+    evidence["parameters"] = len(both)
+    assert encoder <= both
+    assert not [name for name in both if not torch.equal(stored[name], parameters[name])]
+
+
+@cases(ACCEPTED, "heads.every-class.only-head-new", NEW_POOLER, "heads.every-class.only-head-new.pooler")
+def test_only_a_head_is_new(auto_class, family, load, evidence):
+    """No parameter of the family's base model is missing."""
+    loaded = load(auto_class, family)
+    evidence["missing"] = sorted(loaded.missing)
+    assert not loaded.bare(loaded.missing) & checkpoints.state(family, "base").keys()
+
+
+@pytest.mark.correction("heads.every-class.only-head-new.pooler")
+@pytest.mark.parametrize(("auto_class", "family"), [pair for pair in ACCEPTED if pair in NEW_POOLER])
+def test_pooler_is_new_too(auto_class, family, load):
+    """Of the base model the pooler is missing, and nothing else; its weights are normal draws."""
+    loaded = load(auto_class, family)
+    missing = loaded.bare(loaded.missing) & checkpoints.state(family, "base").keys()
+    (weight,) = [name for name in loaded.missing if name.endswith(("pooler.weight", "pooler.dense.weight"))]
+    assert missing == {name for name in checkpoints.state(family, "base") if name.startswith("pooler.")}
+    assert_normal(loaded.model.get_parameter(weight), scale=0.02, what=f"weights of the {family} pooler")
+
+
+@cases(ACCEPTED, "heads.every-class.only-head-left-out")
+def test_only_a_head_is_left_out(auto_class, family, load, evidence):
+    """No parameter of the family's base model is unexpected."""
+    loaded = load(auto_class, family)
+    evidence["unexpected"] = sorted(loaded.unexpected)
+    assert not loaded.bare(loaded.unexpected) & checkpoints.state(family, "base").keys()
+
+
+@cases(ACCEPTED, "heads.every-class.left-out-told", ENCODER_OF_T5, "heads.every-class.left-out-told.t5-encoder")
+def test_what_is_left_out_is_told(auto_class, family, load, folder, evidence):
+    """All parameters of the checkpoint that the model lacks are reported as unexpected, and no others."""
+    loaded = load(auto_class, family)
+    stored = torch.load(folder(family, usual_head(family)) / "pytorch_model.bin", weights_only=True)
+    left_out = loaded.bare(stored) - loaded.bare(loaded.model.state_dict())
+    evidence["left out"] = sorted(left_out)
+    evidence["unexpected"] = sorted(loaded.unexpected)
+    assert loaded.bare(loaded.unexpected) == left_out
+
+
+@pytest.mark.correction("heads.every-class.left-out-told.t5-encoder")
+@pytest.mark.parametrize("auto_class", [auto_class for auto_class, _ in sorted(ENCODER_OF_T5)])
+def test_decoder_of_t5_is_dropped_in_silence(auto_class, load):
+    """The model is T5's encoder; that the checkpoint has a trained decoder is told nowhere."""
+    loaded = load(auto_class, "t5")
+    assert not [name for name in loaded.model.state_dict() if "decoder" in name]
+    assert not [name for name in loaded.unexpected if name.startswith("decoder.block")]
+    assert not [warning for warning in loaded.warnings if "decoder" in warning]
+
+
+@cases(ACCEPTED, "heads.every-class.new-told")
+def test_what_is_new_is_told(auto_class, family, load, evidence):
+    """What the model has and the checkpoint lacks is reported as missing; a warning names all of it, and no more."""
+    loaded = load(auto_class, family)
+    names = {name for name, _ in loaded.model.named_parameters()}
+    stored = loaded.bare(trained(family))
+    new = {name for name in names if not loaded.bare([name]) <= stored}
+    evidence["new"] = sorted(new)
+    evidence["missing"] = sorted(loaded.missing)
+    evidence["named in warnings"] = sorted(names & loaded.words)
+    assert loaded.missing == new
+    assert names & loaded.words == new
+
+
+@cases(ACCEPTED, "heads.every-class.new-random")
+def test_what_is_new_is_random(auto_class, family, load, folder, evidence):
+    """Loaded again under another seed, the new matrices are others; everything else is the same."""
+    loaded = load(auto_class, family)
+    torch.manual_seed(1)
+    again = getattr(transformers, auto_class).from_pretrained(folder(family, usual_head(family)))
+    others = dict(again.named_parameters())
+    differing = {
+        name for name, parameter in loaded.model.named_parameters() if not torch.equal(parameter, others[name])
+    }
+    evidence["differing"] = sorted(differing)
+    assert differing == {name for name in loaded.missing if others[name].ndim == 2}
+
+
+@cases(ACCEPTED, "heads.every-class.evaluation-mode")
+def test_every_loaded_model_is_in_evaluation_mode(auto_class, family, load):
+    """No module of the model is in training mode."""
+    assert not [module for module in load(auto_class, family).model.modules() if module.training]
+
+
+@pytest.mark.claim("heads.every-class.own-head")
+@pytest.mark.parametrize(
+    ("family", "head"), [(family, head) for family, heads in checkpoints.CLASSES.items() for head in heads]
+)
+def test_own_class_is_perfectly_loaded(family, head, load, evidence):
+    """Under the Auto class of its own head, nothing is missing, nothing left out, and there is no warning."""
+    loaded = load(AUTO_CLASS_OF[head], family, head)
+    evidence["class"] = type(loaded.model).__name__
+    evidence["warnings"] = loaded.warnings
+    assert evidence["class"] == checkpoints.CLASSES[family][head]
+    assert not loaded.missing
+    assert not loaded.unexpected
+    assert not loaded.warnings
+
+
+@pytest.mark.parametrize(
+    ("family", "scale"),
+    [
+        *(
+            pytest.param(family, 0.02, id=family, marks=pytest.mark.claim("heads.every-class.classifier-normal"))
+            for family in FAMILIES
+            if family != "t5"
+        ),
+        pytest.param("t5", 0.02, id="t5", marks=pytest.mark.claim("heads.every-class.classifier-normal.t5")),
+    ],
+)
+def test_new_classifier_is_normal(family, scale, folder, evidence):
+    """The last layer of a new classification head is drawn from a normal distribution, 0.02 wide."""
+    model = AutoModelForSequenceClassification.from_pretrained(folder(family, usual_head(family)), num_labels=512)
+    weight = last_layer(model)
+    evidence["standard deviation"] = round(float(weight.std()), 5)
+    assert_normal(weight, scale=scale, what=f"weights of the {family} classifier")
+
+
+@pytest.mark.correction("heads.every-class.classifier-normal.t5")
+def test_new_classifier_of_t5_spreads_with_its_width(folder):
+    """T5 draws with 1 / sqrt(d_model), here 1 / sqrt(32)."""
+    model = AutoModelForSequenceClassification.from_pretrained(folder("t5", "seq2seq"), num_labels=512)
+    assert_normal(last_layer(model), scale=32**-0.5, what="weights of the T5 classifier")
+
+
+def last_layer(model):
+    """The weights that make one logit per label, 512 x 32."""
+    (weight,) = [
+        parameter
+        for name, parameter in model.named_parameters()
+        if parameter.shape == (512, 32)
+        if "class" in name or "score" in name
+    ]
+    return weight
+
+
+# --- a head that does not fit -----------------------------------------------------------------------------------------
+
+CLASSIFIED = [family for family in FAMILIES if "classification" in checkpoints.CLASSES[family]]
+
+
+@pytest.mark.claim("heads.every-class.other-size")
+@pytest.mark.parametrize("family", CLASSIFIED)
+def test_head_of_another_size_is_made_anew(family, folder):
+    """A checkpoint with 2 labels is loaded for 3: the head does not fit, so a new one is made."""
+    model = AutoModelForSequenceClassification.from_pretrained(folder(family, "classification"), num_labels=3)
+    assert model.config.num_labels == 3
+
+
+@pytest.mark.correction("heads.every-class.other-size")
+@pytest.mark.parametrize("family", CLASSIFIED)
+def test_head_of_another_size_is_new_when_asked_for(family, folder):
+    """`ignore_mismatched_sizes=True` makes the parameters of another shape anew, and loads the others."""
+    model, loading = AutoModelForSequenceClassification.from_pretrained(
+        folder(family, "classification"), num_labels=3, ignore_mismatched_sizes=True, output_loading_info=True
+    )
+    mismatched = {name: (tuple(stored), tuple(made)) for name, stored, made in loading["mismatched_keys"]}
+    state = checkpoints.state(family, "classification")
+    assert set(mismatched.values()) <= {((2, 32), (3, 32)), ((2,), (3,))}
+    assert all(model.get_parameter(name).shape == made for name, (_, made) in mismatched.items())
+    assert {name for name, parameter in model.named_parameters() if not torch.equal(parameter, state[name])} == set(
+        mismatched
+    )
+
+
+@pytest.mark.correction("heads.every-class.other-size")
+def test_head_of_another_size_is_random(folder):
+    """The head made instead differs from load to load."""
+    first, second = (
+        AutoModelForSequenceClassification.from_pretrained(
+            folder("bert", "classification"), num_labels=3, ignore_mismatched_sizes=True
+        )
+        for _ in range(2)
+    )
+    assert not torch.equal(first.classifier.weight, second.classifier.weight)
+
+
+@pytest.mark.claim("heads.every-class.multiple-choice")
+@pytest.mark.parametrize("family", ["bert", "distilbert", "albert"])
+def test_classifier_checkpoint_gets_a_new_multiple_choice_head(family, folder):
+    """A classification checkpoint under `AutoModelForMultipleChoice`: that head is missing, so it is made anew."""
+    AutoModelForMultipleChoice.from_pretrained(folder(family, "classification"))
+
+
+@pytest.mark.correction("heads.every-class.multiple-choice")
+@pytest.mark.parametrize("family", ["bert", "distilbert", "albert"])
+def test_multiple_choice_head_has_the_classifiers_name(family, folder):
+    """Both heads are called `classifier`, with 1 and 2 rows: the load is refused, unless told to ignore it."""
+    _, loading = AutoModelForMultipleChoice.from_pretrained(
+        folder(family, "classification"), ignore_mismatched_sizes=True, output_loading_info=True
+    )
+    assert {name for name, *_ in loading["mismatched_keys"]} == {"classifier.weight", "classifier.bias"}
+
+
+@pytest.mark.parametrize(
+    "family",
+    [
+        *(
+            pytest.param(family, marks=pytest.mark.claim("heads.every-class.other-task"))
+            for family in ("roberta", "electra", "gpt2")
+        ),
+        *(
+            pytest.param(family, marks=pytest.mark.claim("heads.every-class.other-task.same-name"))
+            for family in ("bert", "distilbert", "albert")
+        ),
+    ],
+)
+def test_head_of_another_task_is_not_used(family, folder, evidence):
+    """A sentence classifier's head does not classify tokens: that head is missing, so it is made anew."""
+    _, loading = AutoModelForTokenClassification.from_pretrained(
+        folder(family, "classification"), output_loading_info=True
+    )
+    evidence["missing"] = sorted(loading["missing_keys"])
+    assert set(loading["missing_keys"]) == {"classifier.weight", "classifier.bias"}
+
+
+@pytest.mark.correction("heads.every-class.other-task.same-name")
+@pytest.mark.parametrize("family", ["bert", "distilbert", "albert"])
+def test_head_of_another_task_is_used_if_name_and_shape_agree(family, folder):
+    """The head that classified sentences is loaded as one that classifies tokens, and is not reported."""
+    model, loading = AutoModelForTokenClassification.from_pretrained(
+        folder(family, "classification"), output_loading_info=True
+    )
+    state = checkpoints.state(family, "classification")
+    assert not loading["missing_keys"]
+    assert torch.equal(model.classifier.weight, state["classifier.weight"])
+    assert torch.equal(model.classifier.bias, state["classifier.bias"])
+
+
+@pytest.mark.parametrize(
+    "family",
+    [
+        *(
+            pytest.param(family, marks=pytest.mark.claim("heads.every-class.one-warning"))
+            for family in ("distilbert", "electra")
+        ),
+        *(
+            pytest.param(family, marks=pytest.mark.claim("heads.every-class.one-warning.tied-bias"))
+            for family in ("bert", "roberta", "albert")
+        ),
+    ],
+)
+def test_one_warning_tells_of_a_new_masked_lm_head(family, load, evidence):
+    """A checkpoint without a head is loaded for masked-LM: one warning, as for a new classification head."""
+    evidence["warnings"] = [
+        warning.split(" from: ")[0] for warning in load("AutoModelForMaskedLM", family, "base").warnings
+    ]
+    assert len(evidence["warnings"]) == 1
+
+
+@pytest.mark.correction("heads.every-class.one-warning.tied-bias")
+@pytest.mark.parametrize("family", ["bert", "roberta", "albert"])
+def test_sound_base_checkpoint_is_called_corrupted(family, load, folder):
+    """A second warning, on the head's bias, finds a sound checkpoint corrupted: all but its pooler is loaded."""
+    loaded = load("AutoModelForMaskedLM", family, "base")
+    parameters = {name.removeprefix(f"{family}."): it for name, it in loaded.model.named_parameters()}
+    stored = checkpoints.state(family, "base")
+    pooler = {name for name in stored if name.startswith("pooler.")}
+    assert len(loaded.warnings) == 2
+    assert loaded.bare(loaded.unexpected) == pooler
+    assert not [name for name in stored.keys() - pooler if not torch.equal(parameters[name], stored[name])]
+
+
+@pytest.mark.needs("transformers>=4.25")
+@pytest.mark.claim("heads.every-class.backbone")
+def test_backbone_class_refuses_like_the_others(folder, evidence):
+    """`AutoBackbone`, an Auto class too, refuses a BERT checkpoint and names its config."""
+    with pytest.raises(ValueError) as refusal:  # noqa: PT011 (the message is what is looked at)
+        transformers.AutoBackbone.from_pretrained(str(folder("bert", "masked-lm")))
+    evidence["error"] = type(refusal.value).__name__
+    assert "BertConfig" in str(refusal.value)
+
+
+@pytest.mark.correction("heads.every-class.backbone")
+def test_backbone_class_takes_a_folder_for_an_id(tmp_path):
+    """Any path is refused as an id of the Hub, whether a checkpoint lies there or not."""
+    from huggingface_hub.errors import HFValidationError
+
+    with pytest.raises(HFValidationError):
+        transformers.AutoBackbone.from_pretrained(str(tmp_path / "there-is-nothing"))

@@ -53,6 +53,8 @@ def observe(
 
 
 def _name(kind: type) -> str:
+    if kind is pytest.fail.Exception:  # as where nothing was raised under `pytest.raises`
+        return "AssertionError"
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 

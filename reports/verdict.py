@@ -88,3 +88,19 @@ def judge_all(ledger: Ledger, specs: Iterable[SpecResult], whole: bool) -> list[
         if ran or (whole and not claim.executable):
             judged.append(judge(claim, own))
     return judged
+
+
+def from_document(ledger: Ledger, claims: Mapping[str, Mapping[str, Any]]) -> list[Judged]:
+    """The verdicts of a result document, in the ledger's order. Raises UnknownClaim for one the ledger lacks."""
+    for claim_id in claims:
+        ledger[claim_id]
+    return [
+        Judged(
+            claim,
+            claims[claim.id]["verdict"],
+            claims[claim.id]["reason"],
+            tuple(SpecResult(claim=claim.id, **spec) for spec in claims[claim.id]["specs"]),
+        )
+        for claim in ledger
+        if claim.id in claims
+    ]

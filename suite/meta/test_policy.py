@@ -150,6 +150,16 @@ def test_claim_that_stops_holding_is_drift(suite):
     assert "one and one is not four" in done.stdout
 
 
+def test_expected_exception_that_does_not_come_is_drift(suite):
+    """Where nothing is raised under `pytest.raises`, the claim is refuted as by an assertion."""
+    suite.specs(SPECS.replace("    assert 1 + 1 == 2", "    with pytest.raises(KeyError):\n        1 + 1", 1))
+
+    done = suite.run()
+
+    assert done.returncode == DRIFT, done.stdout
+    assert "sum.two: refuted here, the ledger says it holds" in done.stdout
+
+
 def test_claim_that_starts_holding_is_drift(suite):
     """A claim that holds against the ledger: exit code 1 as well."""
     suite.specs(SPECS.replace("1 + 1 == 3", "1 + 2 == 3"))
@@ -190,7 +200,6 @@ def test_correction_does_not_run_where_the_claim_holds(suite):
     [
         pytest.param("raise KeyError('x')", id="other-exception"),
         pytest.param("pytest.skip('tired')", id="skip-without-reason"),
-        pytest.param("pytest.fail('no')", id="fail"),
     ],
 )
 def test_everything_undeclared_is_an_error(suite, body):

@@ -1,0 +1,75 @@
+"""The README's table of verdicts: Markdown between two markers, made from a recorded run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from reports.ledger import Ledger
+from reports.results import Result, counts
+from reports.verdict import Judged, from_document
+
+BEGIN = "<!-- table: made by `python -m reports readme`, not by hand -->"
+END = "<!-- end of table -->"
+
+_COLUMNS = ("claims", "holds", "refuted", "not-run", "not-executable")
+
+
+class ReadmeError(ValueError):
+    """The README has no place for the table, or another table than the result says."""
+
+
+def table(ledger: Ledger, result: Result) -> str:
+    """The Markdown: which run it is, counts by lecture part, and the refuted claims with what is true instead."""
+    return "\n".join(_lines(ledger, result))
+
+
+def _lines(ledger: Ledger, result: Result) -> Iterator[str]:
+    where = result.environment
+    datasets, day = where.packages.get("datasets", "missing"), result.footer["finished"][:10]
+    yield f"transformers {where.release}, datasets {datasets}, Python {where.python}, {where.device}; recorded {day}."
+    yield ""
+    judged = from_document(ledger, result.claims)
+    yield f"| part | {' | '.join(_COLUMNS)} |"
+    yield f"|---|{'---:|' * len(_COLUMNS)}"
+    for part in ledger.parts:
+        yield _row(part.title, [entry for entry in judged if ledger.part_of(entry.claim) is part])
+    yield _row("all", judged)
+    yield ""
+    yield "| refuted | slide | the lecture says | what is true instead |"
+    yield "|---|---|---|---|"
+    for entry in judged:
+        if entry.verdict == "refuted":
+            claim = entry.claim
+            cells = (f"`{claim.id}`", ", ".join(map(str, claim.slides)), claim.statement, claim.correction or "")
+            yield f"| {' | '.join(_cell(cell) for cell in cells)} |"
+
+
+def _row(title: str, judged: list[Judged]) -> str:
+    counted = counts([(entry.verdict, entry.drift) for entry in judged])
+    return f"| {title} | {' | '.join(str(counted[column]) for column in _COLUMNS)} |"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+def update(path: Path, made: str, check: bool) -> int:
+    """Put the table between the README's markers; with `check` only compare. Returns the exit code.
+
+    Raises ReadmeError if a marker is missing, or if `check` finds another table there.
+    """
+    text = path.read_text(encoding="utf-8")
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise ReadmeError(f"{path.name} needs each of the two markers once: {BEGIN} and {END}")
+    head, rest = text.split(BEGIN)
+    new = f"{head}{BEGIN}\n{made}\n{END}{rest.split(END)[1]}"
+    if new == text:
+        print(f"{path.name}: unchanged", file=sys.stderr)
+    elif check:
+        raise ReadmeError(f"{path.name} shows another run; make its table anew: python -m reports readme FILE")
+    else:
+        path.write_text(new, encoding="utf-8")
+        print(f"{path.name}: written", file=sys.stderr)
+    return 0

@@ -1,0 +1,43 @@
+"""Slides 18 to 41: the code of the lecture, put together in its order."""
+
+import math
+import runpy
+
+import pytest
+from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+from fixtures import checkpoints, corpus, scripts
+
+
+@pytest.fixture
+def course(hub, tmp_path, monkeypatch):
+    """The Hub has the lecture's model and dataset, and the working directory is empty."""
+    monkeypatch.chdir(tmp_path)
+    hub.model("bert-base-uncased", checkpoints.write(tmp_path / "model", "bert", "masked-lm", with_tokenizer=True))
+    files = corpus.repo_files(corpus.splits(train=120, validation=40, test=40))
+    hub.dataset("iohadrubin/wikitext-103-raw-v1", files)
+
+
+@pytest.mark.claim("trainer.trains.whole-lecture")
+def test_printed_code(course, evidence):
+    """The printed blocks, one after the other, lead from the config to a saved model."""
+    code = scripts.printed(18, 19, 23, 30, 32, 33, 35, 38, 40, 41)
+    scripts.run(code, evidence)
+    AutoModelForMaskedLM.from_pretrained("./final_bert_wikitext103")
+
+
+@pytest.mark.correction("trainer.trains.whole-lecture")
+def test_corrected_script(course, evidence):
+    """With four corrections the same script trains, evaluates and saves."""
+    script = runpy.run_path(str(scripts.LECTURE), run_name="__main__")
+
+    trainer, results = script["trainer"], script["eval_results"]
+    evidence["steps"] = trainer.state.global_step
+    evidence["evaluation"] = {name: results[name] for name in ("eval_loss", "epoch")}
+    assert all(len(block) == 128 for block in script["lm_datasets"]["train"]["input_ids"])
+    assert trainer.state.epoch == 3
+    assert math.isfinite(results["eval_loss"])
+    # The folder alone is a model and its tokenizer.
+    model = AutoModelForMaskedLM.from_pretrained("./final_bert_wikitext103")
+    tokenizer = AutoTokenizer.from_pretrained("./final_bert_wikitext103")
+    assert model.config.vocab_size == len(tokenizer) == 5000

@@ -265,9 +265,10 @@ def _not_run(item: pytest.Item, needless: bool, versions: Mapping[str, str]) -> 
     if item.get_closest_marker("gpu") and environment.device() == "cpu":
         return "no GPU"
     for requirement in (Requirement(text) for mark in item.iter_markers("needs") for text in mark.args):
-        if requirement.name not in versions:
+        version = versions.get(environment.canonical(requirement.name))
+        if version is None:
             return "optional package missing"
-        if not requirement.specifier.contains(versions[requirement.name], prereleases=True):
+        if not requirement.specifier.contains(version, prereleases=True):
             return "package too old for the call"
     return None
 

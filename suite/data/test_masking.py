@@ -476,10 +476,10 @@ def test_unknown_token_is_chosen_by_the_mask_of_slide_32(tokenizer):
 
 
 @pytest.fixture
-def served(tokenizer, tokenized_dataset, tmp_path):
-    """A function: the columns that reach the collator of a Trainer with these further arguments."""
+def served(tokenizer, tokenized_dataset):
+    """A function: the columns that reach the collator of a Trainer with these arguments."""
 
-    def columns(**arguments):
+    def columns(training_args):
         data_collator = DataCollatorForLanguageModeling(tokenizer=tokenizer, mlm=True, mlm_probability=0.15)
         seen = set()
 
@@ -489,7 +489,7 @@ def served(tokenizer, tokenized_dataset, tmp_path):
 
         trainer = Trainer(
             model=BertForMaskedLM(BertConfig.from_dict(checkpoints.config("bert", "masked-lm"))),
-            args=TrainingArguments(output_dir=str(tmp_path), report_to="none", **arguments),
+            args=training_args,
             train_dataset=tokenized_dataset,
             data_collator=collate,
         )
@@ -500,19 +500,30 @@ def served(tokenizer, tokenized_dataset, tmp_path):
 
 
 @pytest.mark.claim("mask.rate.mask-served")
-def test_special_tokens_mask_reaches_the_collator(served, evidence):
+def test_special_tokens_mask_reaches_the_collator(served, tmp_path, evidence):
     """The `special_tokens_mask` that slide 32 asks for tells the collator of slide 41 what not to choose."""
-    columns = served()
+    columns = served(TrainingArguments(output_dir=str(tmp_path), report_to="none"))
 
     evidence["columns"] = sorted(columns)
     assert "special_tokens_mask" in columns
 
 
 @pytest.mark.correction("mask.rate.mask-served")
-def test_trainer_drops_the_special_tokens_mask(served):
+def test_trainer_drops_the_special_tokens_mask(served, tmp_path, monkeypatch):
     """`Trainer` drops the columns that the model does not take, and so this one, unless told not to."""
-    assert served() == {"input_ids", "token_type_ids", "attention_mask"}
-    assert "special_tokens_mask" in served(remove_unused_columns=False)
+    monkeypatch.chdir(tmp_path)
+    training_args = TrainingArguments(
+        output_dir="./bert-wikitext2-mlm",
+        report_to="none",
+    )
+    assert served(training_args) == {"input_ids", "token_type_ids", "attention_mask"}
+
+    training_args = TrainingArguments(
+        output_dir="./bert-wikitext2-mlm",
+        remove_unused_columns=False,
+        report_to="none",
+    )
+    assert "special_tokens_mask" in served(training_args)
 
 
 # --- independence -----------------------------------------------------------------------------------------------------

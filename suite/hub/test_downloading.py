@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from datasets import load_dataset
-from huggingface_hub import hf_hub_download, list_models, snapshot_download
+from huggingface_hub import HfApi, hf_hub_download, list_models, snapshot_download
 from huggingface_hub.utils import EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
 from transformers import AutoModelForMaskedLM
 
@@ -404,6 +404,27 @@ def test_damaged_content_stays_in_the_cache(hub):
     assert again.resolve().name == sha256(WEIGHTS) != sha256(again.read_bytes())
     hf_hub_download("tiny/one", "model.safetensors", force_download=True)
     assert path.read_bytes() == WEIGHTS
+
+
+@pytest.mark.needs("huggingface_hub>=1.1.2")
+@pytest.mark.correction("hub.download.verified")
+def test_checksums_are_compared_when_asked_for(hub):
+    """`verify_repo_checksums` names the damaged file, and none once it has been downloaded anew."""
+    model_id = "tiny/one"
+    hub.model(model_id, FILES)
+    hub.corrupt("*.safetensors", times=1)
+    snapshot_download(model_id)
+
+    verification = HfApi().verify_repo_checksums(model_id)
+
+    assert verification.checked_count == len(FILES)
+    assert [mismatch["path"] for mismatch in verification.mismatches] == ["model.safetensors"]
+    with pytest.raises(AssertionError):
+        assert not verification.mismatches
+
+    hf_hub_download(model_id, "model.safetensors", force_download=True)
+    verification = HfApi().verify_repo_checksums(model_id)
+    assert not verification.mismatches
 
 
 @pytest.mark.claim("hub.download.missing")

@@ -224,7 +224,8 @@ def test_a_tilde_has_to_be_expanded(tmp_path, monkeypatch):
     local(tmp_path / "model", text(96))
     with pytest.raises((OSError, ValueError)):
         AutoConfig.from_pretrained("~/model")
-    assert AutoConfig.from_pretrained(Path("~/model").expanduser()).hidden_size == 96
+    config = AutoConfig.from_pretrained(Path("~/model").expanduser())
+    assert config.hidden_size == 96
 
 
 # --- then the cache ---------------------------------------------------------------------------------------------------
@@ -246,6 +247,16 @@ def test_the_hub_is_asked_which_version_is_current(hub):
     AutoConfig.from_pretrained("tiny/bert")
     assert len(hub.log) == 1
     assert hub.log.file_bytes == 0
+
+
+@pytest.mark.correction("config.cache-second")
+def test_the_hub_is_not_asked_with_local_files_only(hub):
+    """With `local_files_only=True` the cached copy is used, and the Hub is not asked."""
+    model_id = "tiny/bert"
+    cached(hub)
+    config = AutoConfig.from_pretrained(model_id, local_files_only=True)
+    assert config.hidden_size == 32
+    assert requests(hub) == []
 
 
 @pytest.mark.claim("config.cache-second.no-download")

@@ -162,6 +162,23 @@ def test_nothing_fails_without_the_tokenizer(hub, folder, model_id, evidence):
     assert logits.shape == (1, 5, vocabulary.WORDPIECE_SIZE)
 
 
+@pytest.mark.correction("load.needs-four-things.tokenizer")
+def test_size_of_the_tokenizer_tells(hub, folder, model_id):
+    """A tokenizer without its files is smaller than the config says; the real one is as large."""
+    complete = AutoTokenizer.from_pretrained(folder)
+    for name in TOKENIZER:
+        (folder / name).unlink()
+    hub.model(REPO, folder)
+
+    config = AutoConfig.from_pretrained(model_id)
+    tokenizer = AutoTokenizer.from_pretrained(model_id)
+    with pytest.raises(AssertionError):
+        assert len(tokenizer) == config.vocab_size
+
+    tokenizer = complete
+    assert len(tokenizer) == config.vocab_size
+
+
 @pytest.mark.claim("load.needs-four-things.tokenizer.only-for-text")
 def test_model_needs_no_tokenizer(hub, folder, model_id):
     """The tokenizer is needed for text alone: the model loads without its files and takes ids."""
@@ -216,16 +233,21 @@ def test_without_one_parameter(tmp_path, evidence):
 @pytest.mark.correction("load.needs-four-things.parameters.each")
 def test_missing_parameter_made_up(tmp_path):
     """It is loaded: the parameter is drawn at random, another one each time, and only a warning says so."""
-    folder = checkpoints.write(tmp_path / FOLDER, weights="bin")
+    model_id = checkpoints.write(tmp_path / FOLDER, weights="bin")
     name = "bert.encoder.layer.0.attention.self.query.weight"
-    state = torch.load(folder / "pytorch_model.bin")
+    state = torch.load(model_id / "pytorch_model.bin")
     del state[name]
-    torch.save(state, folder / "pytorch_model.bin")
+    torch.save(state, model_id / "pytorch_model.bin")
 
     with torch.random.fork_rng(devices=[]):
-        one, info = AutoModelForMaskedLM.from_pretrained(folder, output_loading_info=True)
-        other = AutoModelForMaskedLM.from_pretrained(folder)
+        model, info = AutoModelForMaskedLM.from_pretrained(
+            model_id,
+            output_loading_info=True,
+        )
+        other = AutoModelForMaskedLM.from_pretrained(model_id)
 
+    with pytest.raises(AssertionError):
+        assert not info["missing_keys"]
     assert set(info["missing_keys"]) == {name}
-    differ = [key for key, value in one.state_dict().items() if not torch.equal(value, other.state_dict()[key])]
+    differ = [key for key, value in model.state_dict().items() if not torch.equal(value, other.state_dict()[key])]
     assert differ == [name]

@@ -305,8 +305,12 @@ def test_pooled_output_is_random(masked_lm):
 @pytest.mark.correction("heads.base-ignores-head.nothing-new")
 def test_base_model_without_a_pooler_is_all_trained(masked_lm):
     """`add_pooling_layer=False` asks for what such a checkpoint has."""
-    model, loading = AutoModel.from_pretrained(masked_lm, add_pooling_layer=False, output_loading_info=True)
+    model_id = masked_lm
+    _, loading = AutoModel.from_pretrained(model_id, add_pooling_layer=False, output_loading_info=True)
     assert not loading["missing_keys"]
+    model = AutoModel.from_pretrained(model_id, add_pooling_layer=False)
+    trained = checkpoints.state("bert", "masked-lm")
+    assert all(torch.equal(parameter, trained[f"bert.{name}"]) for name, parameter in model.named_parameters())
     assert model(torch.tensor([[5, 6, 7]])).pooler_output is None
 
 

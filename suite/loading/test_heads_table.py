@@ -646,8 +646,11 @@ def test_head_of_another_size_is_made_anew(family, folder):
 @pytest.mark.parametrize("family", CLASSIFIED)
 def test_head_of_another_size_is_new_when_asked_for(family, folder):
     """`ignore_mismatched_sizes=True` makes the parameters of another shape anew, and loads all others."""
+    model_id = folder(family, "classification")
     model = AutoModelForSequenceClassification.from_pretrained(
-        folder(family, "classification"), num_labels=3, ignore_mismatched_sizes=True
+        model_id,
+        num_labels=3,
+        ignore_mismatched_sizes=True,
     )
     stored = checkpoints.state(family, "classification")
     new = {name: it for name, it in model.named_parameters() if not torch.equal(it, stored[name])}

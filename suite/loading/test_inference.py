@@ -18,6 +18,8 @@ from fixtures import checkpoints, vocabulary
 from fixtures.scripts import printed, run
 
 SENTENCE = "这家餐厅味道真不错！"  # noqa: RUF001
+# "Really not bad" and "really not good" differ in one character.
+COMPLAINT = SENTENCE.replace("不错", "不妙")
 
 
 @pytest.fixture
@@ -70,15 +72,21 @@ def train_to_fill_in(sentences):
     return model
 
 
-@pytest.mark.correction("inference.snippet")
-def test_prediction_at_the_mask(hub, published, tmp_path):
-    """With a mask in the text the prediction at that position is the missing word."""
-    sentences = {"in the first [MASK]": "time", "she was one of [MASK] others": "many"}
-    train_to_fill_in(sentences).save_pretrained(tmp_path / "trained")
+SENTENCES = {"in the first [MASK]": "time", "she was one of [MASK] others": "many"}
+
+
+@pytest.fixture
+def trained(hub, published, tmp_path):
+    """A checkpoint under the lecture's id that has learnt `SENTENCES`."""
+    train_to_fill_in(SENTENCES).save_pretrained(tmp_path / "trained")
     hub.repo("model", "bert-base-uncased").commit(checkpoints.files(tmp_path / "trained"))
 
+
+@pytest.mark.correction("inference.snippet")
+def test_prediction_at_the_mask(trained):
+    """With a mask in the text the prediction at that position is the missing word."""
     predicted = {}
-    for text in sentences:
+    for text in SENTENCES:
         model_id = "bert-base-uncased"
         tokenizer = AutoTokenizer.from_pretrained(model_id)
         model = AutoModelForMaskedLM.from_pretrained(model_id)
@@ -89,7 +97,25 @@ def test_prediction_at_the_mask(hub, published, tmp_path):
         position = masked.nonzero().item()
         predicted[text] = tokenizer.decode([logits[0, position].argmax().item()])
 
-    assert predicted == sentences
+    assert predicted == SENTENCES
+
+
+@pytest.mark.correction("inference.snippet")
+def test_missing_word_is_printed(trained, capsys):
+    """After slides 18, 19, 23 and 24, which define tokenizer and model, the corrected snippet prints the word."""
+    names = run(printed(18, 19, 23, 24), {})
+    tokenizer, model = names["tokenizer"], names["model"]
+    capsys.readouterr()
+
+    text = "in the first [MASK]"
+    inputs = tokenizer(text, return_tensors="pt")
+    with torch.no_grad():
+        logits = model(**inputs).logits
+    masked = inputs["input_ids"][0] == tokenizer.mask_token_id
+    position = masked.nonzero().item()
+    print(tokenizer.decode([logits[0, position].argmax().item()]))
+
+    assert capsys.readouterr().out == "time\n"
 
 
 @pytest.mark.claim("inference.snippet.slides-before")
@@ -115,10 +141,12 @@ def test_one_id_per_token(tokenizer, model):
     """A masked-LM predicts one id for every token, the two ends included."""
     inputs = tokenizer(SENTENCE, return_tensors="pt")
     with torch.no_grad():
-        predicted = model(**inputs).logits.argmax(dim=-1)
+        logits = model(**inputs).logits
+    predicted_ids = logits.argmax(dim=-1)[0].tolist()
 
-    assert predicted.shape == inputs["input_ids"].shape == (1, 12)
-    assert all(0 <= number < vocabulary.WORDPIECE_SIZE for number in predicted[0].tolist())
+    assert inputs["input_ids"].shape == (1, 12)
+    assert len(predicted_ids) == 12
+    assert all(0 <= number < vocabulary.WORDPIECE_SIZE for number in predicted_ids)
 
 
 @pytest.mark.claim("inference.snippet.classifier")
@@ -233,19 +261,37 @@ def test_characters_without_an_entry(tokenizer):
     ids = tokenizer(SENTENCE)["input_ids"]
 
     assert ids.count(tokenizer.unk_token_id) == 5
-    # "Really not bad" and "really not good" differ in a character that has no entry.
-    assert ids == tokenizer(SENTENCE.replace("不错", "不妙"))["input_ids"]
+    assert ids == tokenizer(COMPLAINT)["input_ids"]
+
+
+@pytest.fixture
+def published_chinese(hub, tmp_path):
+    """A tiny masked-LM checkpoint under the id of the Chinese one, whose vocabulary has the sentence's characters.
+
+    They stand where unused entries were; each other character of Chinese is as unknown as before.
+    """
+    folder = checkpoints.write(tmp_path / "chinese", "bert", "masked-lm", with_tokenizer=True)
+    entries = list(vocabulary.wordpieces())
+    for number, character in enumerate(sorted({*SENTENCE, *COMPLAINT} - {*entries}), start=1):
+        entries[number] = character
+    (folder / "vocab.txt").write_text("\n".join(entries) + "\n", encoding="utf-8")
+    (folder / "tokenizer.json").unlink()  # it is made of the other vocabulary
+    hub.model("bert-base-chinese", folder)
 
 
 @pytest.mark.correction("inference.text.represented")
-def test_vocabulary_with_the_characters(tmp_path):
-    """A vocabulary that has the characters represents the sentence."""
-    (tmp_path / "vocab.txt").write_text(
-        "\n".join(dict.fromkeys([*vocabulary.wordpieces(), *SENTENCE])) + "\n", encoding="utf-8"
-    )
-    chinese = AutoTokenizer.from_pretrained(tmp_path, tokenizer_type="bert")
+def test_vocabulary_with_the_characters(published_chinese):
+    """With a vocabulary that has the characters none is unknown; praise and complaint are two things to the model."""
+    model_id = "bert-base-chinese"
+    tokenizer = AutoTokenizer.from_pretrained(model_id)
+    model = AutoModelForMaskedLM.from_pretrained(model_id)
+    inputs = tokenizer([SENTENCE, COMPLAINT], return_tensors="pt")
+    with torch.no_grad():
+        logits = model(**inputs).logits
 
-    assert chinese.tokenize(SENTENCE) == list(SENTENCE)
+    assert tokenizer.tokenize(SENTENCE) == list(SENTENCE)
+    assert not (inputs["input_ids"] == tokenizer.unk_token_id).any()
+    assert not torch.equal(logits[0], logits[1])
 
 
 @pytest.mark.claim("inference.text.round-trip")

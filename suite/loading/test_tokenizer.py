@@ -13,7 +13,7 @@ import pytest
 import transformers
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from transformers import AutoConfig, AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer, BertTokenizer
 
 from fixtures import checkpoints, spelling, vocabulary
 
@@ -138,6 +138,19 @@ def test_requests_without_content(hub, repo):
     assert hub.log.file_bytes == 0
 
 
+@pytest.mark.correction("tokenizer.same-order.cache-second")
+def test_no_request_with_a_flag(hub, repo):
+    """With `local_files_only=True` the cached copy is loaded, and the Hub is not asked."""
+    model_id = REPO
+    AutoTokenizer.from_pretrained(model_id)
+    hub.log.clear()
+
+    tokenizer = AutoTokenizer.from_pretrained(model_id, local_files_only=True)
+
+    assert len(tokenizer) == vocabulary.WORDPIECE_SIZE
+    assert len(hub.log) == 0
+
+
 @pytest.mark.claim("tokenizer.same-order.cache-pinned")
 def test_no_request_with_a_pinned_commit(hub, repo, evidence):
     """With a commit hash as `revision` and its files in the cache, no request is sent."""
@@ -207,10 +220,11 @@ def test_cached_copy_at_once(hub, repo, no_waiting, evidence):
 @pytest.mark.correction("tokenizer.same-order.cache-unreachable")
 def test_cached_copy_at_once_with_a_flag(hub, repo, no_waiting):
     """With `local_files_only=True` nobody waits."""
-    AutoTokenizer.from_pretrained(REPO)
+    model_id = REPO
+    AutoTokenizer.from_pretrained(model_id)
     hub.refuse()
 
-    tokenizer = AutoTokenizer.from_pretrained(REPO, local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(model_id, local_files_only=True)
 
     assert len(tokenizer) == vocabulary.WORDPIECE_SIZE
     assert sum(no_waiting) == 0
@@ -288,6 +302,23 @@ def test_made_up_vocabulary(hub):
 
     assert set(tokenizer.get_vocab()) == {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"}
     assert tokenizer.tokenize("the first time") == ["[UNK]"] * 3
+
+
+@pytest.mark.correction("tokenizer.same-order.no-vocabulary")
+def test_size_of_the_vocabulary_tells(hub):
+    """A made-up vocabulary is smaller than the config says; the real one is as large."""
+    files = tokenizer_files()
+    hub.model("course/complete", files)
+    hub.model("course/incomplete", {name: files[name] for name in ("config.json", "tokenizer_config.json")})
+
+    config = AutoConfig.from_pretrained("course/complete")
+    tokenizer = AutoTokenizer.from_pretrained("course/complete")
+    assert len(tokenizer) == config.vocab_size
+
+    config = AutoConfig.from_pretrained("course/incomplete")
+    tokenizer = AutoTokenizer.from_pretrained("course/incomplete")
+    with pytest.raises(AssertionError):
+        assert len(tokenizer) == config.vocab_size
 
 
 @pytest.mark.claim("tokenizer.same-order.same-errors")
@@ -461,10 +492,12 @@ def test_named_class_for_any_model_type(tmp_path, evidence):
 @pytest.mark.correction("tokenizer.class-first.any-model-type")
 def test_named_class_is_overruled(tmp_path):
     """For some model types the library overrules the file; the class itself does not."""
-    folder = write(tmp_path / "folder", tokenizer_files({"model_type": "qwen2"}, {"tokenizer_class": "BertTokenizer"}))
+    files = tokenizer_files({"model_type": "qwen2"}, {"tokenizer_class": "BertTokenizer"})
+    model_id = write(tmp_path / "folder", files)
 
-    assert type(AutoTokenizer.from_pretrained(folder)) is not transformers.BertTokenizer
-    assert transformers.BertTokenizer.from_pretrained(folder).tokenize("The time") == ["the", "time"]
+    assert type(AutoTokenizer.from_pretrained(model_id)) is not BertTokenizer
+    tokenizer = BertTokenizer.from_pretrained(model_id)
+    assert tokenizer.tokenize("The time") == ["the", "time"]
 
 
 @pytest.mark.claim("tokenizer.class-first.no-config")
@@ -488,6 +521,21 @@ def test_class_named_without_config(hub):
     hub.model(REPO, files)
 
     assert type(AutoTokenizer.from_pretrained(REPO)).__name__.removesuffix("Fast") == "BertTokenizer"
+
+
+@pytest.mark.correction("tokenizer.class-first.no-config")
+def test_class_called_without_config(hub):
+    """Without a config.json, and with nothing else that says BERT, calling the class gives the same tokens."""
+    model_id = REPO
+    files = tokenizer_files()
+    hub.model("course/complete", files)
+    del files["config.json"]
+    hub.model(model_id, files)
+
+    tokenizer = BertTokenizer.from_pretrained(model_id)
+
+    text = "The first time, in the city"
+    assert tokenizer(text)["input_ids"] == AutoTokenizer.from_pretrained("course/complete")(text)["input_ids"]
 
 
 def loaded_as(folder, evidence):
@@ -625,11 +673,14 @@ def test_python_with_use_fast_false(folder, evidence):
 @pytest.mark.correction("tokenizer.logic-module.slow-is-python")
 def test_python_class(folder):
     """`use_fast=False` is ignored; the Python code is in a class that has to be asked for by its name."""
-    python = spelling.python_bert_tokenizer().from_pretrained(folder)
+    from transformers import BertTokenizerLegacy  # not on the releases where the claim holds
 
-    assert AutoTokenizer.from_pretrained(folder, use_fast=False).is_fast
-    assert not python.is_fast
-    assert type(python).__module__ in modules_run_by(lambda: python("The first time"))
+    model_id = folder
+    tokenizer = BertTokenizerLegacy.from_pretrained(model_id)
+
+    assert AutoTokenizer.from_pretrained(model_id, use_fast=False).is_fast
+    assert not tokenizer.is_fast
+    assert type(tokenizer).__module__ in modules_run_by(lambda: tokenizer("The first time"))
 
 
 # What a student of an uncased English model may meet: words of the vocabulary and others, accents, Chinese characters,

@@ -1,6 +1,7 @@
 """Slide 25: the files that the parameters come from: which ones, which is preferred, and what if they are damaged."""
 
 import hashlib
+import os
 import shutil
 from pathlib import Path
 
@@ -178,7 +179,8 @@ def test_conversion_is_ordered(hub, evidence):
 def test_conversion_switched_off(hub, monkeypatch):
     """`DISABLE_SAFETENSORS_CONVERSION=true` in the environment stops that."""
     hub.model(REPO, checkpoints.write(Path("model"), weights="bin"))
-    monkeypatch.setenv("DISABLE_SAFETENSORS_CONVERSION", "true")
+    monkeypatch.setenv("DISABLE_SAFETENSORS_CONVERSION", "")  # and as it was, after this spec
+    os.environ["DISABLE_SAFETENSORS_CONVERSION"] = "true"
 
     AutoModelForMaskedLM.from_pretrained(REPO)
 
@@ -350,14 +352,18 @@ def test_download_verified(hub, evidence):
 @pytest.mark.correction("weights.files.download-verified")
 def test_wrong_content_stays_in_the_cache(hub):
     """The wrong content stays: loading fails from now on, until the file is downloaded again by force."""
-    hub.model(REPO, checkpoints.write(Path("model"), weights="bin"))
+    model_id = REPO
+    hub.model(model_id, checkpoints.write(Path("model"), weights="bin"))
     hub.corrupt("*/pytorch_model.bin", times=1)
 
     for _ in range(2):
         with pytest.raises(Exception):  # noqa: B017, PT011 - what garbage gives differs
-            AutoModelForMaskedLM.from_pretrained(REPO)
+            AutoModelForMaskedLM.from_pretrained(model_id)
         asked_elsewhere(hub)
-    model = AutoModelForMaskedLM.from_pretrained(REPO, force_download=True)
+    model = AutoModelForMaskedLM.from_pretrained(
+        model_id,
+        force_download=True,
+    )
     asked_elsewhere(hub)
 
     assert changed(model, checkpoints.state()) == []

@@ -539,6 +539,22 @@ def test_rounded_to_the_dtype_of_the_config(masked_lm, dtype):
     assert changed(kept, checkpoints.state()) == []
 
 
+@pytest.mark.needs("transformers>=4.56")
+@pytest.mark.correction("weights.all-loaded.config-dtype")
+@pytest.mark.parametrize("stored_dtype", HALVES)
+def test_kept_under_todays_name_of_the_argument(masked_lm, stored_dtype):
+    """`dtype=torch.float32`, as `torch_dtype` is called now, keeps the stored values."""
+    store(masked_lm, checkpoints.state(), torch_dtype=str(stored_dtype).removeprefix("torch."))
+
+    model_id = masked_lm
+    model = AutoModelForMaskedLM.from_pretrained(
+        model_id,
+        dtype=torch.float32,
+    )
+
+    assert changed(model, checkpoints.state()) == []
+
+
 @pytest.mark.claim("weights.all-loaded.asked-dtype")
 @pytest.mark.parametrize("dtype", HALVES)
 def test_asked_dtype(masked_lm, dtype):

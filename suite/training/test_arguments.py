@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -474,6 +475,28 @@ def test_the_flags_have_todays_names():
     assert (parsed.eval_strategy, parsed.save_strategy) == ("epoch", "epoch")
 
 
+TODAYS_COMMAND = r"""
+python train.py \
+    --output_dir ./bert-wikitext2-mlm \
+    --eval_strategy epoch \
+    --save_strategy epoch
+"""
+
+
+@pytest.mark.correction("args.from-shell.printed-flags")
+def test_the_command_with_todays_names(tmp_path):
+    """A shell that is given the command gives a script flags that are taken."""
+    (tmp_path / "train.py").write_text("import json, sys\nprint(json.dumps(sys.argv[1:]))\n")
+    path = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    ended = subprocess.run(
+        ["bash", "-c", TODAYS_COMMAND], cwd=tmp_path, env=os.environ | path, capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode == 0, ended.stderr
+    (parsed,) = HfArgumentParser(TrainingArguments).parse_args_into_dataclasses(json.loads(ended.stdout))
+    assert parsed.output_dir == "./bert-wikitext2-mlm"
+    assert (parsed.eval_strategy, parsed.save_strategy) == ("epoch", "epoch")
+
+
 @pytest.mark.claim("args.from-shell.json")
 def test_a_json_file_gives_an_equal_object(tmp_path, evidence):
     """The arguments can stand in a JSON file."""
@@ -501,11 +524,11 @@ def test_a_json_file_gives_an_equal_object(tmp_path, evidence):
 
 
 def write_yaml(file: Path, learning_rate: str) -> None:
-    """Write slide 38's numbers, as typed there, into a YAML file."""
+    """Write slide 38's numbers, as typed there but for the line of the learning rate, into a YAML file."""
     file.write_text(
         "output_dir: ./bert-wikitext2-mlm\n"
         "num_train_epochs: 3\n"
-        f"learning_rate: {learning_rate}\n"
+        f"{learning_rate}\n"
         "weight_decay: 0.01\n"
         "load_best_model_at_end: true\n"
         "save_strategy: 'no'\n"
@@ -515,7 +538,7 @@ def write_yaml(file: Path, learning_rate: str) -> None:
 @pytest.mark.claim("args.from-shell.yaml")
 def test_a_yaml_file_gives_the_printed_learning_rate(tmp_path, evidence):
     """The arguments can stand in a YAML file as they are printed."""
-    write_yaml(tmp_path / "arguments.yaml", "2e-5")
+    write_yaml(tmp_path / "arguments.yaml", "learning_rate: 2e-5")
     (parsed,) = HfArgumentParser(TrainingArguments).parse_yaml_file(yaml_file=str(tmp_path / "arguments.yaml"))
     evidence["learning_rate"] = repr(parsed.learning_rate)
     assert parsed.learning_rate == 2e-5
@@ -524,10 +547,10 @@ def test_a_yaml_file_gives_the_printed_learning_rate(tmp_path, evidence):
 @pytest.mark.correction("args.from-shell.yaml")
 def test_yaml_wants_a_point_in_the_learning_rate(tmp_path):
     """In YAML 2e-5 is a text, which no one converts; 2.0e-5 is a number, and the rest arrives as typed."""
-    write_yaml(tmp_path / "text.yaml", "2e-5")
+    write_yaml(tmp_path / "text.yaml", "learning_rate: 2e-5")
     (parsed,) = HfArgumentParser(TrainingArguments).parse_yaml_file(yaml_file=str(tmp_path / "text.yaml"))
     assert parsed.learning_rate == "2e-5"
-    write_yaml(tmp_path / "number.yaml", "2.0e-5")
+    write_yaml(tmp_path / "number.yaml", "learning_rate: 2.0e-5")
     (parsed,) = HfArgumentParser(TrainingArguments).parse_yaml_file(yaml_file=str(tmp_path / "number.yaml"))
     assert parsed.learning_rate == 2e-5
     assert (parsed.num_train_epochs, parsed.weight_decay, parsed.load_best_model_at_end) == (3, 0.01, True)

@@ -208,6 +208,24 @@ def launch(words, processes=None):
     )
 
 
+def in_a_shell(command, words, folder):
+    """Run a command in a folder, by bash; `words` are its `"$@"`."""
+    variables = {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "OMP_NUM_THREADS": "1",
+        **NO_GPU,
+    }
+    return subprocess.run(
+        ["bash", "-c", command, "bash", *words],
+        cwd=folder,
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
 def run_script(words):
     """Run the script's `main`; for a process that has the libraries loaded."""
     import sys
@@ -358,6 +376,12 @@ def test_two_processes_log_the_loss_of_one(two_processes, fresh_process, checkpo
     assert evidence["two"] == pytest.approx(evidence["one"], abs=0.2)
 
 
+MEAN_OF_THE_LOSSES = r"""
+torchrun --standalone --nproc_per_node 2 train.py \
+    --average_tokens_across_devices False "$@"
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.correction("scripts.modes.masked.distributed-loss")
 def test_two_processes_log_the_sum_of_their_losses(two_processes, checkpoint_of, tmp_path, evidence):
@@ -365,8 +389,9 @@ def test_two_processes_log_the_sum_of_their_losses(two_processes, checkpoint_of,
     folder, done = two_processes("masked")
     assert done.returncode == 0, done.stderr[-2000:]
     given = {"dropout": False, "from_scratch": True, spelling.backend(): "gloo", "max_steps": 4}
-    words = flags(checkpoint_of["masked"], "masked", tmp_path / "off", average_tokens_across_devices=False, **given)
-    switched_off = launch(words, processes=2)
+    words = flags(checkpoint_of["masked"], "masked", tmp_path / "off", **given)
+    (tmp_path / "train.py").write_text("from fixtures.scripts.language_modeling import main\nmain()\n")
+    switched_off = in_a_shell(MEAN_OF_THE_LOSSES, words, tmp_path)
     assert switched_off.returncode == 0, switched_off.stderr[-2000:]
     evidence["losses"] = [losses_of(folder / "checkpoint-8")[0], losses_of(tmp_path / "off" / "checkpoint-4")[0]]
     uniform = math.log(AutoConfig.from_pretrained(checkpoint_of["masked"]).vocab_size)

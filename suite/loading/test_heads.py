@@ -26,9 +26,10 @@ CLASSIFIER = {"classifier.weight", "classifier.bias"}
 
 
 @pytest.fixture(autouse=True)
-def _random_state():
-    """A new head is drawn from torch's global generator: it is as it was afterwards."""
+def _seeded(request):
+    """New parameters are drawn from torch's global generator; afterwards it is as it was."""
     with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(request.config.getoption("--claims-seed", 0))
         yield
 
 

@@ -25,9 +25,10 @@ OWN_CLASSES = [
 
 
 @pytest.fixture(autouse=True)
-def _random_state():
-    """A model is drawn from torch's global generator: it is as it was afterwards."""
+def _seeded(request):
+    """New parameters are drawn from torch's global generator; afterwards it is as it was."""
     with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(request.config.getoption("--claims-seed", 0))
         yield
 
 

@@ -55,7 +55,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="local",
         help="real: run the specs marked real_hub against the published bert-base-uncased; needs a network",
     )
-    group.addoption("--claims-seed", type=int, default=0, metavar="N", help="draw from another seed: no verdict changes")
+    group.addoption(
+        "--claims-seed", type=int, default=0, metavar="N", help="draw from another seed: no verdict changes"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -164,11 +166,12 @@ def hub(request: pytest.FixtureRequest) -> Iterator[Hub]:
 
 @pytest.fixture
 def bert_base_uncased(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The lecture's model id: on the local Hub a tiny checkpoint of the published one's form, on the real one itself."""
+    """The lecture's model id: on the local Hub a tiny checkpoint of the same form, on the real one the published."""
     if request.config.stash[ENDPOINT] is None:
-        from fixtures import checkpoints  # imports torch, for which it is too early at the top
+        from fixtures import checkpoints  # imports torch: too early at the top of this file
 
-        folder = checkpoints.write(tmp_path / "published", "bert", "pretraining", with_tokenizer=True, legacy_names=True)
+        folder = tmp_path / "published"
+        checkpoints.write(folder, "bert", "pretraining", with_tokenizer=True, legacy_names=True)
         request.getfixturevalue("hub").model("bert-base-uncased", folder)
     return "bert-base-uncased"
 
@@ -262,9 +265,10 @@ def _not_run(item: pytest.Item, needless: bool, versions: Mapping[str, str]) -> 
     if item.get_closest_marker("gpu") and environment.device() == "cpu":
         return "no GPU"
     for requirement in (Requirement(text) for mark in item.iter_markers("needs") for text in mark.args):
-        if requirement.name not in versions:
+        version = versions.get(environment.canonical(requirement.name))
+        if version is None:
             return "optional package missing"
-        if not requirement.specifier.contains(versions[requirement.name], prereleases=True):
+        if not requirement.specifier.contains(version, prereleases=True):
             return "package too old for the call"
     return None
 

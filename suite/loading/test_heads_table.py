@@ -365,7 +365,8 @@ def test_causal_lm_sees_the_left_context_alone(folder):
 @pytest.mark.correction("load.id-and-class.causal")
 def test_bert_needs_is_decoder_to_be_causal(folder):
     """With `is_decoder=True`, and not without, BERT sees the left context alone."""
-    model = AutoModelForCausalLM.from_pretrained(folder("bert", "masked-lm"), is_decoder=True)
+    model_id = folder("bert", "masked-lm")
+    model = AutoModelForCausalLM.from_pretrained(model_id, is_decoder=True)
     assert_later_tokens_change_nothing(model)
 
 

@@ -135,6 +135,7 @@ def test_load_best_model_at_end(tmp_path):
     assert (arguments.metric_for_best_model, arguments.greater_is_better) == ("loss", False)
 
 
+@pytest.mark.xdist_group("no GPU")
 @pytest.mark.claim("args.accepted.fp16")
 def test_fp16(fresh_process):
     """Half precision can be asked for, on a machine without a GPU, too."""
@@ -228,6 +229,7 @@ PRINTED_VALUES = {
 }
 
 
+@pytest.mark.xdist_group("no GPU")
 @pytest.mark.claim("args.block")
 def test_the_block_constructs(fresh_process):
     """The printed call gives an object with the printed values, on a machine without a GPU."""
@@ -235,6 +237,7 @@ def test_the_block_constructs(fresh_process):
     assert {name: made[name] for name in PRINTED_VALUES} == PRINTED_VALUES
 
 
+@pytest.mark.xdist_group("no GPU")
 @pytest.mark.correction("args.block")
 def test_the_block_constructs_with_todays_names(fresh_process):
     """With two keywords corrected the call gives an object with the printed values."""
@@ -243,6 +246,7 @@ def test_the_block_constructs_with_todays_names(fresh_process):
     assert made["eval_strategy"] == "epoch"
 
 
+@pytest.mark.xdist_group("no GPU")
 @pytest.mark.claim("args.block.cpu")
 def test_the_block_on_a_cpu(fresh_process):
     """Without a GPU the printed call gives arguments for the CPU, in half precision."""
@@ -250,6 +254,7 @@ def test_the_block_on_a_cpu(fresh_process):
     assert (made["device"], made["fp16"]) == ("cpu", True)
 
 
+@pytest.mark.xdist_group("no GPU")
 @pytest.mark.correction("args.block.cpu")
 def test_the_corrected_block_on_a_cpu(fresh_process):
     """Without a GPU the corrected call gives arguments for the CPU, in full precision."""

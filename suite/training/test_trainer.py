@@ -24,6 +24,9 @@ from transformers import (
 
 from fixtures import blocks, checkpoints, spelling
 
+# One training is looked at by many specs, and one process without a GPU is shared with those of the arguments.
+pytestmark = pytest.mark.xdist_group("no GPU")
+
 # 65 blocks in batches of 8: 8 whole batches and a last one of 1 make an epoch of 9 steps.
 TRAINING_BLOCKS, BATCH_SIZE, STEPS_PER_EPOCH, EPOCHS = 65, 8, 9, 3
 
@@ -651,8 +654,8 @@ def precision_run(folder: Path, fp16: bool) -> dict[str, Any]:
     linear.register_forward_hook(lambda module, given, returned: types.add(str(returned.dtype)))
     trainer = Trainer(
         model=model,
-        args=only_train(folder, num_train_epochs=1, max_steps=12, learning_rate=1e-3, fp16=fp16),
-        train_dataset=blocks.make(tokenizer, block_size=32, train=96, validation=1)["train"],
+        args=only_train(folder, max_steps=12, learning_rate=1e-3, fp16=fp16),
+        train_dataset=blocks.make(tokenizer, block_size=32, train=32, validation=1)["train"],
         data_collator=DataCollatorForLanguageModeling(tokenizer=tokenizer, mlm=True, mlm_probability=0.15),
     )
     bias = trainer.model.cls.predictions.bias
@@ -706,6 +709,8 @@ def test_gradients_are_scaled(half_and_full, evidence):
 @pytest.mark.claim("trainer.fp16.loss")
 def test_the_loss_is_close_to_full_precision(half_and_full, evidence):
     """Each step's loss is within 0.05 nats of the run in full precision, of some 8.5."""
+    # In bfloat16 on a CPU, 8 times coarser than float16, the largest distance of the 12 steps is 0.0002. A step that
+    # the scaler skips while it looks for its scale costs 0.01 to 0.02, what the loss falls by in a step.
     half, full = half_and_full
     distances = [abs(one - other) for one, other in zip(half["losses"], full["losses"], strict=True)]
     evidence["largest distance"] = max(distances)

@@ -193,6 +193,7 @@ def fresh_process(request: pytest.FixtureRequest) -> Processes:
 # --- which specs run, and what is expected of them --------------------------------------------------------------------
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
     claims, chosen = config.stash[LEDGER], config.stash[CHOSEN]
     versions = environment.installed()
@@ -203,6 +204,8 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
             _complete(claims, {(claim.id, role) for claim, role in claimed.values()})
         for item, (claim, role) in claimed.items():
             _expect(item, claim, role, versions)
+            if not item.get_closest_marker("xdist_group"):  # what a module has made once is not made on both workers
+                item.add_marker(pytest.mark.xdist_group(item.path.stem))
     except ledger.LedgerError as error:
         if not hasattr(config, "workeroutput"):
             raise pytest.UsageError(f"{type(error).__name__}: {error}") from error

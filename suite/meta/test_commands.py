@@ -18,7 +18,7 @@ def recorded(tmp_path):
     """A finished run of one spec each for the first two executable claims, one of them refuted."""
     claims = ledger.load()
     first = next(claim for claim in claims if claim.executable and claim.holds == {})
-    second = next(claim for claim in claims if claim.executable and claim.holds is None)
+    second = next(claim for claim in claims if claim.executable and claim.holds is None and claim.id.count(".") == 1)
     specs = [
         SpecResult("a.py::test", first.id, "claim", "passed"),
         SpecResult("b.py::test", second.id, "claim", "refuted"),

@@ -55,7 +55,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="local",
         help="real: run the specs marked real_hub against the published bert-base-uncased; needs a network",
     )
-    group.addoption("--claims-seed", type=int, default=0, metavar="N", help="draw from another seed: no verdict changes")
+    group.addoption(
+        "--claims-seed", type=int, default=0, metavar="N", help="draw from another seed: no verdict changes"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -164,11 +166,12 @@ def hub(request: pytest.FixtureRequest) -> Iterator[Hub]:
 
 @pytest.fixture
 def bert_base_uncased(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The lecture's model id: on the local Hub a tiny checkpoint of the published one's form, on the real one itself."""
+    """The lecture's model id: on the local Hub a tiny checkpoint of the same form, on the real one the published."""
     if request.config.stash[ENDPOINT] is None:
-        from fixtures import checkpoints  # imports torch, for which it is too early at the top
+        from fixtures import checkpoints  # imports torch: too early at the top of this file
 
-        folder = checkpoints.write(tmp_path / "published", "bert", "pretraining", with_tokenizer=True, legacy_names=True)
+        folder = tmp_path / "published"
+        checkpoints.write(folder, "bert", "pretraining", with_tokenizer=True, legacy_names=True)
         request.getfixturevalue("hub").model("bert-base-uncased", folder)
     return "bert-base-uncased"
 
@@ -190,6 +193,7 @@ def fresh_process(request: pytest.FixtureRequest) -> Processes:
 # --- which specs run, and what is expected of them --------------------------------------------------------------------
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
     claims, chosen = config.stash[LEDGER], config.stash[CHOSEN]
     versions = environment.installed()
@@ -200,6 +204,8 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
             _complete(claims, {(claim.id, role) for claim, role in claimed.values()})
         for item, (claim, role) in claimed.items():
             _expect(item, claim, role, versions)
+            if not item.get_closest_marker("xdist_group"):  # what a module has made once is not made on both workers
+                item.add_marker(pytest.mark.xdist_group(item.path.stem))
     except ledger.LedgerError as error:
         if not hasattr(config, "workeroutput"):
             raise pytest.UsageError(f"{type(error).__name__}: {error}") from error
@@ -262,9 +268,10 @@ def _not_run(item: pytest.Item, needless: bool, versions: Mapping[str, str]) -> 
     if item.get_closest_marker("gpu") and environment.device() == "cpu":
         return "no GPU"
     for requirement in (Requirement(text) for mark in item.iter_markers("needs") for text in mark.args):
-        if requirement.name not in versions:
+        version = versions.get(environment.canonical(requirement.name))
+        if version is None:
             return "optional package missing"
-        if not requirement.specifier.contains(versions[requirement.name], prereleases=True):
+        if not requirement.specifier.contains(version, prereleases=True):
             return "package too old for the call"
     return None
 
@@ -293,7 +300,15 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Hand what a spec did to the recorder, as a user property: those survive the way from an xdist worker."""
-    report = yield
+    refuted = item.get_closest_marker("xfail")
+    style = item.config.option.tbstyle
+    if refuted and call.excinfo and call.excinfo.errisinstance(refuted.kwargs["raises"]):
+        # Nobody reads this traceback, and to format it pytest parses the library's sources: 0.3 s for each refutation.
+        item.config.option.tbstyle = "value"
+    try:
+        report = yield
+    finally:
+        item.config.option.tbstyle = style
     if item in item.config.stash[CLAIMED]:
         claim, role = item.config.stash[CLAIMED][item]
         spec = observe(report, call, claim, role, item.stash.get(EVIDENCE, {}))

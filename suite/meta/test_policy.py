@@ -120,11 +120,12 @@ def test_agreement_is_recorded_and_told(suite, parallel):
     }
     assert claims["sum.two"]["specs"][0]["evidence"] == {"sum": 2}
     assert claims["sum.three"]["specs"][1]["evidence"]["exception"]["type"] == "AssertionError"
+    assert claims["sum.two"]["specs"][0]["id"] == "suite/data/test_sums.py::test_two"
     footer = suite.result["footer"]
     assert (footer["claims"], footer["holds"], footer["refuted"], footer["drift"]) == (4, 1, 1, 0)
     assert "sum.three  (slide 2, 3)" in done.stdout
     assert "instead  One and one is two." in done.stdout
-    assert "write    1 + 1" in done.stdout
+    assert "write\n      1 + 1" in done.stdout
 
 
 def test_output_fits_eighty_columns(suite):
@@ -402,3 +403,26 @@ def test_lock_that_is_not_installed_is_refused(suite):
 
     assert done.returncode == USAGE
     assert "(locked: 1.0); build the environment anew" in done.stdout
+
+
+def test_real_hub_is_asked_where_one_wants_it(suite, hub):
+    """With `--hub real` only the specs that allow it run, against the endpoint of the user."""
+    hub.model("bert-base-uncased", {"config.json": '{"model_type": "bert"}'})
+    asks = """import os, urllib.request
+    urllib.request.urlopen(os.environ["HF_ENDPOINT"] + "/api/models/bert-base-uncased")"""
+    suite.specs(SPECS.replace("@", "@pytest.mark.real_hub\n@", 1).replace("assert 1 + 1 == 2", asks, 1))
+
+    done = suite.run("--hub", "real", HF_ENDPOINT=hub.url)
+
+    assert done.returncode == 0, done.stdout
+    assert set(suite.result["claims"]) == {"sum.two"}
+    assert suite.result["selection"] == [f"--hub {hub.url}"]
+    assert [request.path for request in hub.log] == ["/api/models/bert-base-uncased"] * 2
+
+
+def test_real_hub_that_does_not_answer_is_told(suite):
+    """Without a network `--hub real` is an error of usage, never a pass."""
+    done = suite.run("--hub", "real", HF_ENDPOINT="http://127.0.0.1:9")
+
+    assert done.returncode == USAGE
+    assert "--hub real: http://127.0.0.1:9 does not answer" in done.stdout

@@ -18,7 +18,7 @@ def test_something_is_recorded():
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
 def test_recorded_result_can_be_published(path):
-    """A recorded run is a full one without drift or errors, on the lock of its name, over exactly the ledger's claims."""
+    """A recorded run is full, without drift or errors, on the lock of its name, over exactly the claims there are."""
     result = results.read(path)
     lock = HOUSE / "fixtures" / "releases" / f"{path.stem}.txt"
 

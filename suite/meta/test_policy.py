@@ -120,6 +120,7 @@ def test_agreement_is_recorded_and_told(suite, parallel):
     }
     assert claims["sum.two"]["specs"][0]["evidence"] == {"sum": 2}
     assert claims["sum.three"]["specs"][1]["evidence"]["exception"]["type"] == "AssertionError"
+    assert claims["sum.two"]["specs"][0]["id"] == "suite/data/test_sums.py::test_two"
     footer = suite.result["footer"]
     assert (footer["claims"], footer["holds"], footer["refuted"], footer["drift"]) == (4, 1, 1, 0)
     assert "sum.three  (slide 2, 3)" in done.stdout

@@ -117,7 +117,11 @@ def test_evaluation_strategy(tmp_path):
 def test_eval_strategy(tmp_path):
     """Evaluation once per epoch is asked for with `eval_strategy`."""
     assert TrainingArguments(output_dir=str(tmp_path)).eval_strategy == "no"
-    assert TrainingArguments(output_dir=str(tmp_path), eval_strategy="epoch").eval_strategy == "epoch"
+    training_args = TrainingArguments(
+        output_dir="./bert-wikitext2-mlm",
+        eval_strategy="epoch",
+    )
+    assert training_args.eval_strategy == "epoch"
 
 
 @pytest.mark.claim("args.accepted.save_strategy")
@@ -147,6 +151,20 @@ def test_fp16(fresh_process):
         return TrainingArguments(output_dir="./bert-wikitext2-mlm", fp16=True).fp16
 
     assert fresh_process(construct, env=NO_GPU) is True
+
+
+@pytest.mark.xdist_group("no GPU")
+@pytest.mark.correction("args.accepted.fp16")
+def test_fp16_where_there_is_a_gpu(fresh_process):
+    """Asked for only where there is a GPU, half precision is accepted everywhere, and absent without one."""
+
+    def construct():
+        import torch
+        from transformers import TrainingArguments
+
+        return TrainingArguments(output_dir="./bert-wikitext2-mlm", fp16=torch.cuda.is_available()).fp16
+
+    assert fresh_process(construct, env=NO_GPU) is False
 
 
 @pytest.mark.claim("args.accepted.logging_steps")
@@ -191,7 +209,7 @@ def construct_as_printed():
     return training_args.to_dict() | {"device": training_args.device.type}
 
 
-def construct_with_todays_names():
+def construct_as_recommended():
     """Make the arguments with the call that the ledger gives instead, and return what a reader of them sees."""
     import torch
     from transformers import TrainingArguments
@@ -206,6 +224,32 @@ def construct_with_todays_names():
         per_device_train_batch_size=batch_size,
         per_device_eval_batch_size=batch_size,
         eval_strategy="epoch",
+        save_strategy="epoch",
+        load_best_model_at_end=True,
+        fp16=torch.cuda.is_available(),
+        logging_steps=100,
+        report_to="none",
+    )
+    return training_args.to_dict() | {"device": training_args.device.type}
+
+
+def construct_corrected():
+    """The same on every release: the keyword for the evaluation is spelled as the release spells it."""
+    import torch
+    from transformers import TrainingArguments
+
+    from fixtures import spelling
+
+    batch_size = 16
+
+    training_args = TrainingArguments(
+        output_dir="./bert-wikitext2-mlm",
+        num_train_epochs=3,
+        learning_rate=2e-5,
+        weight_decay=0.01,
+        per_device_train_batch_size=batch_size,
+        per_device_eval_batch_size=batch_size,
+        **{spelling.evaluation_strategy(): "epoch"},
         save_strategy="epoch",
         load_best_model_at_end=True,
         fp16=torch.cuda.is_available(),
@@ -240,9 +284,19 @@ def test_the_block_constructs(fresh_process):
 
 @pytest.mark.xdist_group("no GPU")
 @pytest.mark.correction("args.block")
-def test_the_block_constructs_with_todays_names(fresh_process):
-    """With two keywords corrected the call gives an object with the printed values."""
-    made = fresh_process(construct_with_todays_names, env=NO_GPU)
+def test_the_corrected_block_constructs(fresh_process):
+    """With two keywords corrected, and fp16 left to the machine, the call gives an object with the printed values."""
+    made = fresh_process(construct_corrected, env=NO_GPU)
+    assert {name: made[name] for name in PRINTED_VALUES} == PRINTED_VALUES
+    assert made[spelling.evaluation_strategy()] == "epoch"
+
+
+@pytest.mark.xdist_group("no GPU")
+@pytest.mark.needs("transformers>=4.41")
+@pytest.mark.correction("args.block")
+def test_the_recommended_block_constructs(fresh_process):
+    """The call that is recommended gives an object with the printed values."""
+    made = fresh_process(construct_as_recommended, env=NO_GPU)
     assert {name: made[name] for name in PRINTED_VALUES} == PRINTED_VALUES
     assert made["eval_strategy"] == "epoch"
 
@@ -259,7 +313,7 @@ def test_the_block_on_a_cpu(fresh_process):
 @pytest.mark.correction("args.block.cpu")
 def test_the_corrected_block_on_a_cpu(fresh_process):
     """Without a GPU the corrected call gives arguments for the CPU, in full precision."""
-    made = fresh_process(construct_with_todays_names, env=NO_GPU)
+    made = fresh_process(construct_corrected, env=NO_GPU)
     assert (made["device"], made["fp16"]) == ("cpu", False)
 
 
@@ -275,7 +329,7 @@ def test_the_block_on_a_gpu():
 @pytest.mark.correction("args.block.gpu")
 def test_the_corrected_block_on_a_gpu():
     """With a GPU the corrected call gives arguments for it, in half precision."""
-    made = construct_with_todays_names()
+    made = construct_corrected()
     assert (made["device"], made["fp16"]) == ("cuda", True)
 
 

@@ -7,6 +7,7 @@ task, in the script `fixtures/scripts/language_modeling.py`, started from a shel
 import json
 import math
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -266,7 +267,13 @@ def losses_of(checkpoint):
     return [entry["loss"] for entry in state(checkpoint)["run"]["log_history"] if "loss" in entry]
 
 
-def interrupt(fresh_process, checkpoint, task, folder, **others):
+def forget_random_state(checkpoint):
+    """Delete the state of the random numbers from a checkpoint: it is resumed without."""
+    for file in checkpoint.glob("rng_state*.pth"):
+        file.unlink()
+
+
+def interrupt(fresh_process, checkpoint, task, folder, random_state=True, **others):
     """Train 16 steps without a break; train the same, killed in step 7, and resume from the checkpoint of step 4."""
     others = {"from_scratch": True, **others}
     fresh_process(run_script, flags(checkpoint, task, folder / "whole", **others), env=NO_GPU)
@@ -274,6 +281,8 @@ def interrupt(fresh_process, checkpoint, task, folder, **others):
     assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
     assert [path.name for path in (folder / "killed").glob("checkpoint-*")] == ["checkpoint-4"]
     resumption = {"resume_from_checkpoint": folder / "killed" / "checkpoint-4"}
+    if not random_state:
+        forget_random_state(resumption["resume_from_checkpoint"])
     fresh_process(run_script, flags(checkpoint, task, folder / "killed", **others, **resumption), env=NO_GPU)
     return folder / "whole", folder / "killed"
 
@@ -297,17 +306,32 @@ def test_a_resumed_run_equals_an_uninterrupted_one(fresh_process, checkpoint_of,
 @pytest.mark.slow
 @pytest.mark.correction("scripts.modes.masked.resume")
 def test_a_resumed_run_masks_other_words(fresh_process, checkpoint_of, tmp_path, evidence):
-    """Steps and schedule are taken up, the masks are other ones; with masks drawn in advance the runs are equal."""
-    whole, resumed = interrupt(fresh_process, checkpoint_of["masked"], "masked", tmp_path / "dynamic")
-    assert ended(whole)["steps"] == ended(resumed)["steps"] == 16
-    assert state(whole / "checkpoint-16")["schedule"] == state(resumed / "checkpoint-16")["schedule"]
-    evidence["losses"] = [losses_of(whole / "checkpoint-16")[:6], losses_of(resumed / "checkpoint-16")[:6]]
-    assert evidence["losses"][0][:4] == evidence["losses"][1][:4]
-    assert evidence["losses"][0][4] != evidence["losses"][1][4]
+    """The next step after the checkpoint masks other words, so it has another loss; some releases cannot resume."""
+    try:
+        whole, resumed = interrupt(fresh_process, checkpoint_of["masked"], "masked", tmp_path, dropout=False)
+    except pickle.UnpicklingError as refusal:
+        evidence["refused"] = str(refusal)[:300]
+        return
+    losses = [losses_of(folder / "checkpoint-16") for folder in (whole, resumed)]
+    evidence["losses"] = [each[:6] for each in losses]
+    assert losses[0][:4] == losses[1][:4]
+    assert losses[0][4] != losses[1][4]
 
-    whole, resumed = interrupt(fresh_process, checkpoint_of["masked"], "masked", tmp_path / "static", masked_once=True)
-    assert distance(ended(whole)["parameters"], ended(resumed)["parameters"]) == 0
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "task", [pytest.param(task, marks=pytest.mark.correction(f"scripts.modes.{task}.resume")) for task in TASKS]
+)
+def test_without_chance_a_resumed_run_is_equal(fresh_process, checkpoint_of, tmp_path, evidence, task):
+    """Parameters, optimizer, schedule and order of blocks are taken up: without random numbers the runs are equal."""
+    # No dropout, the masks are drawn before the training, and the checkpoint's random state is not needed.
+    no_chance = {"dropout": False, "masked_once": True, "random_state": False}
+    whole, resumed = interrupt(fresh_process, checkpoint_of[task], task, tmp_path, **no_chance)
     last_of_whole, last_of_resumed = state(whole / "checkpoint-16"), state(resumed / "checkpoint-16")
+    evidence["steps"] = [ended(whole)["steps"], ended(resumed)["steps"]]
+    assert evidence["steps"] == [16, 16]
+    assert last_of_whole["schedule"] == last_of_resumed["schedule"]
+    assert distance(ended(whole)["parameters"], ended(resumed)["parameters"]) == 0
     assert optimizer_distance(last_of_whole["optimizer"], last_of_resumed["optimizer"]) == 0
 
 
@@ -365,6 +389,23 @@ def test_two_processes_come_out_where_one_does(two_processes, fresh_process, che
 
 
 @pytest.mark.slow
+@pytest.mark.correction("scripts.modes.causal.distributed-parameters")
+def test_where_a_step_has_all_blocks_two_come_out_where_one_does(fresh_process, checkpoint_of, tmp_path, evidence):
+    """Some releases put other blocks into a step that two share; with all blocks in each step two equal one."""
+    common = {"dropout": False, "from_scratch": True, "num_train_epochs": 4}
+    two = {spelling.backend(): "gloo", "per_device_train_batch_size": 32}
+    done = launch(flags(checkpoint_of["causal"], "causal", tmp_path / "two", **common, **two), processes=2)
+    assert done.returncode == 0, done.stderr[-2000:]
+    words = flags(checkpoint_of["causal"], "causal", tmp_path / "one", **common, per_device_train_batch_size=64)
+    fresh_process(run_script, words, env=NO_GPU)
+    together, alone = ended(tmp_path / "two"), ended(tmp_path / "one")
+    evidence["steps"] = [together["steps"], alone["steps"]]
+    evidence["distance"] = distance(together["parameters"], alone["parameters"])
+    assert evidence["steps"] == [4, 4]
+    assert evidence["distance"] < 1e-4  # a step is 1e-2 long
+
+
+@pytest.mark.slow
 @each_task("scripts.modes.{}.distributed-loss")
 def test_two_processes_log_the_loss_of_one(two_processes, fresh_process, checkpoint_of, tmp_path, evidence, task):
     """The loss that two processes log for the first step is that of one process, up to what masks make it vary."""
@@ -399,32 +440,73 @@ def test_two_processes_log_the_sum_of_their_losses(two_processes, checkpoint_of,
     assert evidence["losses"][1] == pytest.approx(uniform, abs=0.15)
 
 
+@pytest.mark.slow
+@pytest.mark.claim("scripts.modes.distributed-resume")
+def test_two_processes_resume(two_processes, checkpoint_of, tmp_path, evidence):
+    """Two processes resume what two processes left, and agree with one another."""
+    trained, done = two_processes("causal")
+    assert done.returncode == 0, done.stderr[-2000:]
+    resumption = {"resume_from_checkpoint": trained / "checkpoint-4", spelling.backend(): "gloo"}
+    words = flags(checkpoint_of["causal"], "causal", tmp_path, dropout=False, from_scratch=True, **resumption)
+    resumed = launch(words, processes=2)
+    assert resumed.returncode == 0, [line for line in resumed.stderr.splitlines() if "Error" in line]
+    first, second = ended(tmp_path, 0), ended(tmp_path, 1)
+    evidence["losses"] = [losses_of(folder / "checkpoint-8") for folder in (trained, tmp_path)]
+    assert (first["steps"], second["steps"]) == (8, 8)
+    assert distance(first["parameters"], second["parameters"]) == 0
+    assert evidence["losses"][0][:4] == evidence["losses"][1][:4]
+
+
+@pytest.mark.slow
+@pytest.mark.correction("scripts.modes.distributed-resume")
+def test_one_process_resumes_what_two_left(two_processes, fresh_process, checkpoint_of, tmp_path, evidence):
+    """One process with the batch of both resumes what two processes left."""
+    trained, done = two_processes("causal")
+    assert done.returncode == 0, done.stderr[-2000:]
+    resumption = {"resume_from_checkpoint": trained / "checkpoint-4", "per_device_train_batch_size": 16}
+    words = flags(checkpoint_of["causal"], "causal", tmp_path, dropout=False, from_scratch=True, **resumption)
+    fresh_process(run_script, words, env=NO_GPU)
+    evidence["losses"] = [losses_of(folder / "checkpoint-8") for folder in (trained, tmp_path)]
+    assert ended(tmp_path)["steps"] == 8
+    assert evidence["losses"][0][:4] == evidence["losses"][1][:4]
+
+
 # --- all of it --------------------------------------------------------------------------------------------------------
+
+
+def one_after_the_other(fresh_process, checkpoint, task, folder, random_state):
+    """Train from scratch, resume from the middle, fine-tune the result with two processes; return what each leaves."""
+    given = {"from_scratch": True, "save_steps": 8}
+    fresh_process(run_script, flags(checkpoint, task, folder / "scratch", **given), env=NO_GPU)
+    middle = folder / "scratch" / "checkpoint-8"
+    if not random_state:
+        forget_random_state(middle)
+    given["resume_from_checkpoint"] = middle
+    fresh_process(run_script, flags(checkpoint, task, folder / "resumed", **given), env=NO_GPU)
+
+    given = {"learning_rate": 1e-3, spelling.backend(): "gloo"}
+    done = launch(flags(folder / "resumed", task, folder / "fine-tuned", **given), processes=2)
+    assert done.returncode == 0, [line for line in done.stderr.splitlines() if "Error" in line]
+    return [ended(folder / name) for name in ("scratch", "resumed", "fine-tuned")]
+
+
+def assert_each_went_on(scratch, resumed, fine_tuned):
+    assert (scratch["steps"], resumed["steps"], fine_tuned["steps"]) == (16, 16, 8)
+    # Eight steps of at most 1e-3 each lead away from what was learnt, but not far; 16 of 1e-2 led there.
+    assert 0 < distance(resumed["parameters"], fine_tuned["parameters"]) < 0.02
 
 
 @pytest.mark.slow
 @pytest.mark.claim("scripts.modes")
 @pytest.mark.parametrize("task", TASKS)
-def test_one_after_the_other(two_processes, fresh_process, checkpoint_of, tmp_path, evidence, task):
-    """Both tasks: trained from scratch by two processes, resumed by two from a checkpoint, then fine-tuned by one."""
-    folder, done = two_processes(task)
-    assert done.returncode == 0, done.stderr[-2000:]
+def test_one_after_the_other(fresh_process, checkpoint_of, tmp_path, task):
+    """Both tasks: trained from scratch, resumed from a checkpoint, then fine-tuned by two processes."""
+    assert_each_went_on(*one_after_the_other(fresh_process, checkpoint_of[task], task, tmp_path, random_state=True))
 
-    resumption = {"from_scratch": True, "resume_from_checkpoint": folder / "checkpoint-4"}
-    given = {"dropout": False, spelling.backend(): "gloo", **resumption}
-    resumed = launch(flags(checkpoint_of[task], task, tmp_path / "resumed", **given), processes=2)
-    assert resumed.returncode == 0, resumed.stderr[-2000:]
-    first, second = ended(tmp_path / "resumed", 0), ended(tmp_path / "resumed", 1)
-    evidence["resumed"] = losses_of(tmp_path / "resumed" / "checkpoint-8")
-    assert (first["steps"], second["steps"]) == (8, 8)
-    assert distance(first["parameters"], second["parameters"]) == 0
-    assert evidence["resumed"][:4] == losses_of(folder / "checkpoint-4")
 
-    words = flags(tmp_path / "resumed", task, tmp_path / "fine-tuned", dropout=False)
-    fresh_process(run_script, words, env=NO_GPU)
-    evidence["fine-tuned"] = losses_of(tmp_path / "fine-tuned" / "checkpoint-16")
-    blind = math.log(AutoConfig.from_pretrained(checkpoint_of[task]).vocab_size)
-    assert evidence["fine-tuned"][0] < blind - 0.5  # it starts with what was learnt
-    after = ended(tmp_path / "fine-tuned")
-    assert after["steps"] == 16
-    assert distance(after["parameters"], first["parameters"]) > 0
+@pytest.mark.slow
+@pytest.mark.correction("scripts.modes")
+@pytest.mark.parametrize("task", TASKS)
+def test_one_after_the_other_without_random_state(fresh_process, checkpoint_of, tmp_path, task):
+    """Where a checkpoint's random state cannot be read, it is resumed once that file is deleted."""
+    assert_each_went_on(*one_after_the_other(fresh_process, checkpoint_of[task], task, tmp_path, random_state=False))

@@ -169,8 +169,8 @@ def test_code_of_an_unknown_architecture(hub, ran, place, auto_class, evidence, 
     with pytest.raises(ValueError, match="trust_remote_code") as refusal:
         auto_class.from_pretrained(model_id)
 
-    evidence["printed"] = capsys.readouterr().out.replace(str(model_id), "MODEL_ID")[-300:]
-    evidence["error"] = str(refusal.value).replace(str(model_id), "MODEL_ID")[:300]
+    evidence["printed"] = capsys.readouterr().out.replace(str(Path.cwd()), "")
+    evidence["error"] = str(refusal.value).replace(str(Path.cwd()), "")[:300]
     assert [request for request in hub.log.files(REPO) if ".py" in request] == []
     assert not ran.exists()
 
@@ -243,8 +243,8 @@ def test_code_of_another_repo(hub, ran, fresh_process, evidence):
     except (OSError, ValueError) as error:
         evidence["error"] = str(error)[:200]
 
-    evidence["requests"] = hub.log.files("stranger/code")
-    assert not ran.exists()
+    evidence["requests"], evidence["ran"] = hub.log.files("stranger/code"), ran.exists()
+    assert not evidence["ran"]
 
 
 @pytest.mark.correction("load.needs-four-things.no-code.trusted-repo-only")
@@ -453,7 +453,7 @@ def test_version_of_a_tokenizer_on_the_hub_cannot_lie_outside(hub, path, evidenc
 
 @pytest.mark.claim("tokenizer.class-first.saved-inside")
 def test_tokenizer_saved_inside(evidence):
-    """Saving a tokenizer, as `Trainer` does in each checkpoint, writes to that folder, whatever its templates' names."""
+    """Saving a tokenizer, as `Trainer` does in each checkpoint, writes to that folder, whatever a template's name."""
     templates = [{"name": "default", "template": "1"}, {"name": "../../climbed", "template": "2"}]
     folder = write("folder", bert_files(None, {"chat_template": templates}))
     before = set(Path.cwd().rglob("*"))
@@ -505,7 +505,8 @@ def test_loading_script_not_run(hub, ran, place, with_data, evidence):
     except (RuntimeError, ValueError, OSError) as error:
         evidence["error"] = f"{type(error).__name__}: {error}".replace(str(Path.cwd()), "")[:200]
 
-    assert not ran.exists()
+    evidence["ran"] = ran.exists()
+    assert not evidence["ran"]
 
 
 @pytest.mark.correction("data.splits.no-script-code")
@@ -529,7 +530,8 @@ def test_loading_script_not_run_even_if_trusted(hub, ran, evidence):
     except (RuntimeError, ValueError, OSError) as error:
         evidence["error"] = f"{type(error).__name__}: {error}"[:200]
 
-    assert not ran.exists()
+    evidence["ran"] = ran.exists()
+    assert not evidence["ran"]
 
 
 @pytest.mark.correction("data.splits.no-script-code.trusted")

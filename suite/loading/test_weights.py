@@ -373,7 +373,7 @@ class RandomCalls(TorchDispatchMode):
 
 @pytest.mark.correction("weights.random-then-loaded.in-memory")
 def test_instantiated_on_the_meta_device(masked_lm, recorded, evidence):
-    """The parameters get shapes and no values: what the constructor wants drawn is "drawn" on the meta device."""
+    """The parameters get shapes and no values: whatever the constructor wants drawn is not drawn in memory."""
     recorded_class, instances = recorded
 
     with RandomCalls() as calls:
@@ -381,7 +381,7 @@ def test_instantiated_on_the_meta_device(masked_lm, recorded, evidence):
 
     evidence["calls"] = len(calls.devices)
     assert {value.device.type for value in instances[0].values()} == {"meta"}
-    assert set(calls.devices) == {"meta"}
+    assert set(calls.devices) <= {"meta"}
 
 
 # "Till now, all parameters have loaded with trained parameters (except the task head ...)"

@@ -401,9 +401,16 @@ def outside_vocabularies():
         write(folder, files)
 
 
-@pytest.mark.claim("tokenizer.class-first.files-inside")
+ENTRIES = {
+    "vocab_file": "tokenizer.class-first.files-inside",
+    "tokenizer_file": "tokenizer.class-first.files-inside",
+    "special_tokens_map_file": "tokenizer.class-first.files-inside.special-tokens",
+    "added_tokens_file": "tokenizer.class-first.files-inside.special-tokens",
+}
+
+
 @pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("entry", ["vocab_file", "tokenizer_file", "special_tokens_map_file", "added_tokens_file"])
+@pytest.mark.parametrize("entry", [pytest.param(entry, marks=pytest.mark.claim(id)) for entry, id in ENTRIES.items()])
 @pytest.mark.parametrize("place", ["folder", "Hub"])
 def test_tokenizer_cannot_name_files_outside(hub, place, entry, path, evidence):
     """An entry of tokenizer_config.json cannot make the tokenizer read a file outside the repo."""

@@ -26,10 +26,15 @@ def device() -> str:
     return torch.cuda.get_device_name(0) if torch is not None and torch.cuda.is_available() else "cpu"
 
 
+def canonical(package: str) -> str:
+    """A distribution's name as it is written in the ledger and in results: `huggingface_hub`."""
+    return re.sub(r"[-_.]+", "_", package).lower()
+
+
 def installed() -> dict[str, str]:
     """Versions of all installed distributions, by canonical name with underscores (`huggingface_hub`)."""
     return {
-        re.sub(r"[-_.]+", "_", distribution.metadata["Name"]).lower(): distribution.version
+        canonical(distribution.metadata["Name"]): distribution.version
         for distribution in metadata.distributions()
         if distribution.metadata["Name"]
     }
@@ -42,7 +47,7 @@ def locked(lock: Path) -> dict[str, str]:
     except OSError as error:
         raise LockError(f"{lock}: {error.strerror}; make it with `python -m fixtures.releases`") from error
     pins = re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", text, flags=re.MULTILINE)
-    return {re.sub(r"[-_.]+", "_", name).lower(): version for name, version in pins}
+    return {canonical(name): version for name, version in pins}
 
 
 def describe(versions: Mapping[str, str], device: str) -> Environment:

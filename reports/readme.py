@@ -37,13 +37,16 @@ def _lines(ledger: Ledger, result: Result) -> Iterator[str]:
         yield _row(part.title, [entry for entry in judged if ledger.part_of(entry.claim) is part])
     yield _row("all", judged)
     yield ""
+    refuted = [entry for entry in judged if entry.verdict == "refuted"]
+    sentences = [entry for entry in refuted if entry.claim.id.count(".") == 1]
+    yield f"Refuted are {len(sentences)} of the lecture's own sentences, below, and {len(refuted) - len(sentences)} of"
+    yield "their parts: what a sentence implies at some edge. `python -m reports show FILE` prints them all."
+    yield ""
     yield "| refuted | slide | the lecture says | what is true instead |"
     yield "|---|---|---|---|"
-    for entry in judged:
-        if entry.verdict == "refuted":
-            claim = entry.claim
-            cells = (f"`{claim.id}`", ", ".join(map(str, claim.slides)), claim.statement, claim.correction or "")
-            yield f"| {' | '.join(_cell(cell) for cell in cells)} |"
+    for claim in (entry.claim for entry in sentences):
+        cells = (f"`{claim.id}`", ", ".join(map(str, claim.slides)), claim.statement, claim.correction or "")
+        yield f"| {' | '.join(_cell(cell) for cell in cells)} |"
 
 
 def _row(title: str, judged: list[Judged]) -> str:

@@ -30,7 +30,10 @@ def observe(
 
     def result(outcome: Any, reason: str | None = None, drift: bool = False) -> SpecResult:
         seconds = round(report.duration, 3)
-        return SpecResult(report.nodeid, claim.id, role, outcome, seconds, reason, drift, evidence)
+        # xdist appends the group in which it ran a spec; the spec is the same without it
+        group = report.nodeid.rfind("@")
+        spec = report.nodeid[:group] if group > report.nodeid.rfind("]") else report.nodeid
+        return SpecResult(spec, claim.id, role, outcome, seconds, reason, drift, evidence)
 
     if report.when != "call" and report.passed:
         return None
@@ -53,6 +56,8 @@ def observe(
 
 
 def _name(kind: type) -> str:
+    if kind is pytest.fail.Exception:  # as where nothing was raised under `pytest.raises`
+        return "AssertionError"
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
@@ -84,7 +89,7 @@ class Recorder:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         spec: Any = next((value for key, value in report.user_properties if key == "spec"), None)
         if spec is not None:
-            self.specs[report.nodeid] = SpecResult(**spec)
+            self.specs[spec["id"]] = SpecResult(**spec)
         elif report.failed:  # a test of the suite itself, or a worker that died under a spec
             self.broken.append(report.nodeid)
 

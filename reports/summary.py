@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from textwrap import dedent, wrap
+from textwrap import dedent, indent, wrap
 
 from reports.ledger import Ledger
 from reports.results import counts
@@ -60,7 +60,8 @@ def _refuted(judged: Sequence[Judged]) -> Iterator[str]:
         yield from _text("    says     ", claim.statement)
         yield from _text("    instead  ", claim.correction or "(no correction is written for this release)")
         if claim.instead:
-            yield from _code("    write    ", claim.instead)
+            yield "    write"  # code is not wrapped: it is there to be copied
+            yield from indent(dedent(claim.instead).strip("\n"), "      ").splitlines()
 
 
 def _disagreements(judged: Sequence[Judged]) -> Iterator[str]:
@@ -98,10 +99,3 @@ def _text(label: str, text: str) -> list[str]:
         subsequent_indent=" " * min(len(label), 13),
         break_on_hyphens=False,
     ) or [label]
-
-
-def _code(label: str, code: str) -> Iterator[str]:
-    # Code is not wrapped: it is there to be copied. The ledger's own tests keep its lines short enough.
-    for line in dedent(code).strip("\n").splitlines():
-        yield f"{label}{line}".rstrip()
-        label = " " * len(label)

@@ -377,8 +377,8 @@ def test_map_processes_make_the_same_masks(masked_in_two_processes):
 PAIRS = 12
 STEPS = 60
 
-# Were there no effect of the size asserted, the exact tests below would find one with at most this probability. They miss
-# one that is there only if it shrinks: the mean differences are more than 13 standard errors above what is asserted.
+# Were there no effect of the size asserted, the exact tests below would see one with at most this probability. They
+# miss a real one only if it shrinks: the mean differences are more than 13 standard errors above what is asserted.
 FALSE_VERDICT = 0.001
 
 
@@ -420,6 +420,7 @@ def experiment(tokenizer, lm_dataset, seed):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("static masks")
 @pytest.mark.claim("mask.static-overfits")
 def test_static_masks_overfit_more(experiment, evidence):
     """The gap between the loss on unseen and on seen text is wider with static masks, by 1 nat or more."""
@@ -434,6 +435,7 @@ def test_static_masks_overfit_more(experiment, evidence):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("static masks")
 @pytest.mark.claim("mask.static-overfits.unseen-text")
 def test_static_masks_are_worse_on_unseen_text(experiment, evidence):
     """After as many steps, the loss on unseen text is higher with static masks, by 0.5 nats or more."""

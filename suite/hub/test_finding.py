@@ -58,7 +58,7 @@ def test_an_organization_is_found_by_what_it_owns(filled):
 
 
 @pytest.mark.correction("hub.kinds")
-@pytest.mark.needs("huggingface_hub>=0.29")
+@pytest.mark.needs("huggingface_hub>=0.36")
 def test_an_organization_is_looked_up_by_its_name(filled):
     """The client looks an organization up by its exact name."""
     assert HfApi().get_organization_overview("tiny").name == "tiny"
@@ -160,7 +160,7 @@ def test_members_see_what_is_private(filled, listing, monkeypatch):
 
 
 @pytest.mark.claim("hub.organizations.information")
-@pytest.mark.needs("huggingface_hub>=0.29")
+@pytest.mark.needs("huggingface_hub>=0.36")
 def test_an_organization_tells_about_itself(filled):
     """The overview of an organization counts its models, datasets, Spaces and members."""
     filled.token("hf_student", user="student", orgs=("tiny",))

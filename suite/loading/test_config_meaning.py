@@ -1,7 +1,6 @@
 """Slides 18, 20 and 21: what the entries of a config decide, and what completes them."""
 
 import contextlib
-import functools
 import inspect
 import json
 import re
@@ -337,32 +336,37 @@ def test_null_is_a_value():
     assert BertConfig.from_dict({"pad_token_id": None}).pad_token_id is None
 
 
-UNKNOWN = sorted(SAMPLE_CONFIG.keys() - BertConfig().to_dict().keys())
+def unknown_entries() -> list[str]:
+    """Entries of the sample that `BertConfig` has no default for."""
+    return sorted(SAMPLE_CONFIG.keys() - BertConfig().to_dict().keys())
 
 
 @pytest.mark.claim("config.defaults.knows-the-sample")
 def test_the_class_knows_every_entry_of_the_sample(evidence):
     """`BertConfig` has a default for each entry of the sample."""
-    evidence["unknown"] = UNKNOWN
-    assert UNKNOWN == []
+    unknown = unknown_entries()
+    evidence["unknown"] = unknown
+    assert unknown == []
 
 
 @pytest.mark.correction("config.defaults.knows-the-sample")
 def test_the_class_does_not_know_six_entries_of_the_sample():
     """`directionality` and the five `pooler_` entries are none of `BertConfig`'s."""
-    assert set(UNKNOWN) == {"directionality"} | {name for name in SAMPLE_CONFIG if name.startswith("pooler_")}
-    assert len(UNKNOWN) == 6
+    unknown = unknown_entries()
+    assert set(unknown) == {"directionality"} | {name for name in SAMPLE_CONFIG if name.startswith("pooler_")}
+    assert len(unknown) == 6
 
 
 @pytest.mark.claim("config.defaults.unknown-kept")
 def test_unknown_entries_are_kept(tmp_path, evidence):
     """Entries that `BertConfig` does not know become attributes and are saved again."""
     config = AutoConfig.from_pretrained(written(tmp_path / "sample", SAMPLE_CONFIG))
-    evidence["unknown"] = UNKNOWN
-    assert {name: getattr(config, name) for name in UNKNOWN} == {name: SAMPLE_CONFIG[name] for name in UNKNOWN}
+    unknown = {name: SAMPLE_CONFIG[name] for name in unknown_entries()}
+    evidence["unknown"] = unknown
+    assert {name: getattr(config, name) for name in unknown} == unknown
     config.save_pretrained(tmp_path / "saved")
     saved = json.loads((tmp_path / "saved" / "config.json").read_text(encoding="utf-8"))
-    assert {name: saved[name] for name in UNKNOWN} == {name: SAMPLE_CONFIG[name] for name in UNKNOWN}
+    assert {name: saved[name] for name in unknown} == unknown
 
 
 GENERATION = {"max_length": 33, "num_beams": 4, "temperature": 0.5}
@@ -382,6 +386,17 @@ def test_settings_of_generation_are_dropped(name, value):
     assert not hasattr(BertConfig.from_dict({name: value}), name)
 
 
+def taken_over(name: str, value: object) -> object:
+    """What a config made of one entry has there; what it raises, if it refuses the entry.
+
+    The class of that error is younger than many releases, so that it cannot be named here.
+    """
+    try:
+        return getattr(BertConfig.from_dict({name: value}), name)
+    except Exception as refusal:
+        return refusal
+
+
 MISTYPED = {"hidden_size": "32", "num_hidden_layers": 2.0, "hidden_act": 3, "use_cache": "yes", "vocab_size": None}
 
 
@@ -389,32 +404,32 @@ MISTYPED = {"hidden_size": "32", "num_hidden_layers": 2.0, "hidden_act": 3, "use
 @pytest.mark.claim("config.defaults.any-type")
 def test_a_value_of_any_type_is_instantiated(name, value):
     """The dictionary is instantiated as it is: a value of the wrong type is on the config."""
-    assert getattr(BertConfig.from_dict({name: value}), name) == value
+    assert taken_over(name, value) == value
 
 
 @pytest.mark.parametrize(("name", "value"), MISTYPED.items())
 @pytest.mark.correction("config.defaults.any-type")
-def test_a_value_of_the_wrong_type_is_refused(name, value):
+def test_a_value_of_the_wrong_type_is_refused(evidence, name, value):
     """A value of the wrong type is refused when the config is made, by the entry's name."""
-    with pytest.raises(Exception, match=name) as refusal:
-        BertConfig.from_dict({name: value})
-    assert type(refusal.value).__name__ == "StrictDataclassFieldValidationError"
+    refusal = taken_over(name, value)
+    evidence["refusal"] = f"{type(refusal).__name__}: {refusal}"
+    assert isinstance(refusal, Exception)
+    assert name in str(refusal)
 
 
 @pytest.mark.parametrize(("name", "value"), [("initializer_range", 1), ("layer_norm_eps", 0)])
 @pytest.mark.claim("config.defaults.whole-number")
 def test_a_whole_number_is_a_number(name, value):
     """JSON has one kind of number: 1 is as good as 1.0."""
-    assert getattr(BertConfig.from_dict({name: value}), name) == value
+    assert taken_over(name, value) == value
 
 
 @pytest.mark.parametrize(("name", "value"), [("initializer_range", 1), ("layer_norm_eps", 0)])
 @pytest.mark.correction("config.defaults.whole-number")
 def test_a_whole_number_is_refused_where_the_class_says_float(name, value):
     """Where the class says `float`, a JSON number without a point is refused; with one it is taken."""
-    with pytest.raises(Exception, match=name):
-        BertConfig.from_dict({name: value})
-    assert getattr(BertConfig.from_dict({name: float(value)}), name) == value
+    assert isinstance(taken_over(name, value), Exception)
+    assert taken_over(name, float(value)) == value
 
 
 @pytest.mark.claim("config.defaults.consistent")
@@ -527,7 +542,6 @@ def identical(first: list[torch.Tensor], second: list[torch.Tensor]) -> bool:
     return len(first) == len(second) and all(map(torch.equal, first, second))
 
 
-@functools.cache
 def entries_without_effect() -> list[str]:
     """Entries of the sample that can be changed without a trace in the model."""
     before = observed(built())
@@ -548,7 +562,7 @@ def test_each_other_entry_decides_something(evidence):
 @pytest.mark.correction("config.other-items")
 def test_six_entries_of_the_sample_decide_nothing():
     """Nothing reads the entries that `BertConfig` does not know: tensors and outputs stay the same, bit by bit."""
-    assert entries_without_effect() == UNKNOWN
+    assert entries_without_effect() == unknown_entries()
 
 
 @pytest.mark.claim("config.other-items.vocab-size")

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from transformers import AutoConfig, BertConfig
 
 from fixtures import checkpoints
 from fixtures.hub import Hub, Repo
+from fixtures.process import Processes
 
 CACHE = Path(os.environ["HF_HOME"]) / "hub"
 
@@ -80,10 +82,23 @@ def test_a_folder_without_a_config_is_an_error(hub, tmp_path, monkeypatch, evide
     cached(hub)
     (tmp_path / "tiny" / "bert").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises((OSError, ValueError)) as refusal:
-        AutoConfig.from_pretrained("tiny/bert")
-    evidence["message"] = str(refusal.value)
+    config = None
+    try:
+        config = AutoConfig.from_pretrained("tiny/bert")
+    except (OSError, ValueError) as refusal:
+        evidence["message"] = str(refusal)
+    assert config is None
     assert requests(hub) == []
+
+
+@pytest.mark.correction("config.local-first.no-config")
+def test_a_folder_without_a_config_is_guessed_from_its_name(tmp_path, monkeypatch):
+    """An empty folder in whose path a model type is found (here bert) is that type with all defaults."""
+    (tmp_path / "tiny" / "bert").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    config = AutoConfig.from_pretrained("tiny/bert")
+    assert type(config) is BertConfig
+    assert config.hidden_size == BertConfig().hidden_size
 
 
 @pytest.mark.claim("config.local-first.no-config-named-class")
@@ -346,11 +361,13 @@ def test_the_older_switch_works(hub, fresh_process):
 
 
 @pytest.mark.claim("config.cache-second.unreachable")
-def test_an_unreachable_hub_does_not_matter(hub):
+def test_an_unreachable_hub_does_not_matter(hub, evidence):
     """Where the Hub refuses connections, the cached copy is used."""
     cached(hub)
     hub.refuse()
+    started = time.monotonic()
     assert AutoConfig.from_pretrained("tiny/bert").hidden_size == 32
+    evidence["seconds"] = round(time.monotonic() - started, 1)
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
@@ -395,16 +412,32 @@ def test_a_tag_may_have_moved(hub):
     assert AutoConfig.from_pretrained("tiny/bert", revision="v1").hidden_size == 64
 
 
+def take_away(hub: Hub, repo: Repo, how: str) -> None:
+    if how == "deleted":
+        del hub.store.repos["model", repo.id]
+    else:
+        repo.private = True
+
+
 @pytest.mark.parametrize("how", ["deleted", "made private"])
 @pytest.mark.claim("config.cache-second.gone")
 def test_a_repository_that_is_gone_is_still_cached(hub, how):
     """What was deleted from the Hub, or made private, is still used from the cache."""
-    repo = cached(hub)
-    if how == "deleted":
-        del hub.store.repos["model", "tiny/bert"]
-    else:
-        repo.private = True
-    assert AutoConfig.from_pretrained("tiny/bert").hidden_size == 32
+    take_away(hub, cached(hub, width=32), how)
+    width = None
+    with contextlib.suppress(OSError):
+        width = AutoConfig.from_pretrained("tiny/bert").hidden_size
+    assert width == 32
+
+
+@pytest.mark.parametrize("how", ["deleted", "made private"])
+@pytest.mark.correction("config.cache-second.gone")
+def test_a_repository_that_is_gone_has_to_be_loaded_offline(hub, how):
+    """What is gone from the Hub is an error, although it is cached; with `local_files_only=True` it is used."""
+    take_away(hub, cached(hub, width=32), how)
+    with pytest.raises(OSError, match="tiny/bert"):
+        AutoConfig.from_pretrained("tiny/bert")
+    assert AutoConfig.from_pretrained("tiny/bert", local_files_only=True).hidden_size == 32
 
 
 @pytest.mark.claim("config.cache-second.file-gone")
@@ -423,7 +456,51 @@ def test_a_file_that_is_gone_counts_as_missing(hub):
     """The newest commit counts, deletions included; the older one has to be asked for."""
     repo = cached(hub, width=32)
     repo.commit({"config.json": None, "README.md": "No config any more."})
-    with pytest.raises((OSError, ValueError)):
+    width = None
+    with contextlib.suppress(OSError, ValueError):
+        width = AutoConfig.from_pretrained("tiny/bert").hidden_size
+    assert width != 32
+    assert AutoConfig.from_pretrained("tiny/bert", revision=repo.commits[1]).hidden_size == 32
+
+
+@pytest.mark.claim("config.cache-second.gated")
+def test_a_repository_that_is_gated_is_still_cached(hub):
+    """What was gated since is still used from the cache."""
+    cached(hub, width=32).gated = True
+    width = None
+    with contextlib.suppress(OSError):
+        width = AutoConfig.from_pretrained("tiny/bert").hidden_size
+    assert width == 32
+
+
+@pytest.mark.correction("config.cache-second.gated")
+def test_a_repository_that_is_gated_has_to_be_loaded_offline(hub):
+    """What was gated since is an error; with `local_files_only=True` the cached copy is used."""
+    cached(hub, width=32).gated = True
+    with pytest.raises(OSError, match="tiny/bert"):
+        AutoConfig.from_pretrained("tiny/bert")
+    assert AutoConfig.from_pretrained("tiny/bert", local_files_only=True).hidden_size == 32
+
+
+@pytest.mark.claim("config.cache-second.gated-changed")
+def test_a_gated_repository_that_has_changed_is_still_cached(hub):
+    """What was gated since is used from the cache even if a newer commit has another config."""
+    repo = cached(hub, width=32)
+    repo.gated = True
+    repo.commit({"config.json": text(64)})
+    width = None
+    with contextlib.suppress(OSError):
+        width = AutoConfig.from_pretrained("tiny/bert").hidden_size
+    assert width == 32
+
+
+@pytest.mark.correction("config.cache-second.gated-changed")
+def test_a_gated_repository_that_has_changed_has_to_be_pinned(hub):
+    """The newest commit counts, and that is gated; the cached copy can be had by its commit's hash."""
+    repo = cached(hub, width=32)
+    repo.gated = True
+    repo.commit({"config.json": text(64)})
+    with pytest.raises(OSError, match="tiny/bert"):
         AutoConfig.from_pretrained("tiny/bert")
     assert AutoConfig.from_pretrained("tiny/bert", revision=repo.commits[1]).hidden_size == 32
 
@@ -523,22 +600,42 @@ VARIABLES = {
 }
 
 
-@pytest.mark.parametrize("first", VARIABLES)
-@pytest.mark.claim("config.cache-path.variables")
-def test_variables_of_the_cache(hub, tmp_path, fresh_process, first):
-    """HF_HUB_CACHE goes before HUGGINGFACE_HUB_CACHE, that before HF_HOME, that before XDG_CACHE_HOME."""
+def stored_with(variables: Sequence[str], folder: Path, fresh_process: Processes) -> Path:
+    """Where the client stores a config if each of these variables, and no other one, names a folder of its own."""
 
     def stored():
         from huggingface_hub import hf_hub_download
 
         return hf_hub_download("tiny/bert", "config.json")
 
+    env = dict.fromkeys(VARIABLES, "") | {name: str(folder / name) for name in variables}
+    return Path(fresh_process(stored, env=env))
+
+
+@pytest.mark.claim("config.cache-path.hf-hub-cache")
+def test_hf_hub_cache_goes_before_the_others(hub, tmp_path, fresh_process):
+    """HF_HUB_CACHE goes before all other variables."""
+    hub.model("tiny/bert", {"config.json": text(32)})
+    path = stored_with(list(VARIABLES), tmp_path, fresh_process)
+    assert path.is_relative_to(tmp_path / "HF_HUB_CACHE" / "models--tiny--bert")
+
+
+@pytest.mark.correction("config.cache-path.hf-hub-cache")
+def test_hf_hub_cache_is_ignored(hub, tmp_path, fresh_process):
+    """HF_HUB_CACHE is not read: HUGGINGFACE_HUB_CACHE goes before all other variables."""
+    hub.model("tiny/bert", {"config.json": text(32)})
+    path = stored_with(list(VARIABLES), tmp_path, fresh_process)
+    assert path.is_relative_to(tmp_path / "HUGGINGFACE_HUB_CACHE" / "models--tiny--bert")
+
+
+@pytest.mark.parametrize("first", ["HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"])
+@pytest.mark.claim("config.cache-path.variables")
+def test_variables_of_the_cache(hub, tmp_path, fresh_process, first):
+    """HUGGINGFACE_HUB_CACHE goes before HF_HOME, and that before XDG_CACHE_HOME."""
     hub.model("tiny/bert", {"config.json": text(32)})
     names = list(VARIABLES)
-    unset, rest = names[: names.index(first)], names[names.index(first) :]
-    env = dict.fromkeys(unset, "") | {name: str(tmp_path / name) for name in rest}
-    path = fresh_process(stored, env=env)
-    assert Path(path).is_relative_to(tmp_path / first / VARIABLES[first] / "models--tiny--bert")
+    path = stored_with(names[names.index(first) :], tmp_path, fresh_process)
+    assert path.is_relative_to(tmp_path / first / VARIABLES[first] / "models--tiny--bert")
 
 
 @pytest.mark.claim("config.cache-path.variables")
@@ -679,6 +776,8 @@ def test_a_named_class_makes_up_the_config_of_a_repository(hub):
     assert config.to_dict() == BertConfig().to_dict() | {"_name_or_path": config.name_or_path}
 
 
+# Before 4.32 the argument was called `use_auth_token`.
+@pytest.mark.needs("transformers>=4.32")
 @pytest.mark.parametrize("restriction", ["gated", "private"])
 @pytest.mark.parametrize("token", [None, "hf_stranger", "hf_invalid"])
 @pytest.mark.claim("config.hub-last.restricted")
@@ -693,6 +792,7 @@ def test_a_restricted_config_needs_the_right_token(hub, evidence, restriction, t
     assert list(CACHE.rglob("config.json")) == []
 
 
+@pytest.mark.needs("transformers>=4.32")
 @pytest.mark.parametrize("restriction", ["gated", "private"])
 @pytest.mark.claim("config.hub-last.token")
 def test_a_token_with_access_is_sent(hub, restriction):
@@ -703,25 +803,28 @@ def test_a_token_with_access_is_sent(hub, restriction):
     assert {request.headers.get("authorization") for request in hub.log} == {"Bearer hf_owner"}
 
 
-@pytest.mark.claim("config.hub-last.restricted-later")
-def test_a_config_that_was_restricted_later_is_used_from_the_cache(hub):
-    """Who has a cached copy keeps it when the repository is gated, until it changes."""
-    repo = cached(hub, width=32)
-    repo.gated = True
-    assert AutoConfig.from_pretrained("tiny/bert").hidden_size == 32
-    repo.commit({"config.json": text(64)})
-    with pytest.raises(OSError, match="tiny/bert"):
-        AutoConfig.from_pretrained("tiny/bert")
-
-
 @pytest.mark.parametrize("status", [429, 500, 503])
 @pytest.mark.claim("config.hub-last.one-failure")
 def test_one_failure_of_the_metadata_does_not_matter(hub, evidence, status):
     """One 429, 500 or 503 in answer to HEAD is asked again."""
     hub.model("tiny/bert", {"config.json": text(32)})
     hub.fail("*/config.json", status, times=1, method="HEAD")
-    assert AutoConfig.from_pretrained("tiny/bert").hidden_size == 32
+    width = None
+    with contextlib.suppress(OSError):
+        width = AutoConfig.from_pretrained("tiny/bert").hidden_size
     evidence["requests"] = requests(hub)
+    assert width == 32
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+@pytest.mark.correction("config.hub-last.one-failure")
+def test_one_failure_of_the_metadata_is_an_error(hub, status):
+    """One 429, 500 or 503 in answer to HEAD is an error at once; the next call succeeds."""
+    hub.model("tiny/bert", {"config.json": text(32)})
+    hub.fail("*/config.json", status, times=1, method="HEAD")
+    with pytest.raises(OSError, match=r"tiny/bert|connect"):
+        AutoConfig.from_pretrained("tiny/bert")
+    assert AutoConfig.from_pretrained("tiny/bert").hidden_size == 32
 
 
 @pytest.mark.parametrize("status", [500, 503])
@@ -754,9 +857,25 @@ def test_an_answer_that_is_cut_off_is_asked_for_again(hub, evidence):
     """Where the connection breaks in the middle, the file is asked for again; what is stored is whole."""
     repo = hub.model("tiny/bert", {"config.json": text(32)})
     hub.cut("*/config.json", after=50, times=1)
-    assert AutoConfig.from_pretrained("tiny/bert").hidden_size == 32
+    try:
+        AutoConfig.from_pretrained("tiny/bert")
+    except Exception as error:  # of the HTTP library, which is another one from release to release
+        evidence["error"] = f"{type(error).__name__}: {error}"[:300]
     evidence["requests"] = requests(hub)
-    assert Path(try_to_load_from_cache("tiny/bert", "config.json")).read_bytes() == repo.files()["config.json"]
+    stored = try_to_load_from_cache("tiny/bert", "config.json")
+    assert stored is not None
+    assert Path(stored).read_bytes() == repo.files()["config.json"]
+
+
+@pytest.mark.correction("config.hub-last.cut-once")
+def test_an_answer_that_is_cut_off_is_an_error(hub):
+    """Where the connection breaks in the middle, that is an error; nothing is stored, and the next call succeeds."""
+    hub.model("tiny/bert", {"config.json": text(32)})
+    hub.cut("*/config.json", after=50, times=1)
+    with contextlib.suppress(Exception):
+        AutoConfig.from_pretrained("tiny/bert")
+    assert try_to_load_from_cache("tiny/bert", "config.json") is None
+    assert AutoConfig.from_pretrained("tiny/bert").hidden_size == 32
 
 
 @pytest.mark.slow
@@ -765,8 +884,10 @@ def test_nothing_half_written_is_trusted(hub):
     """Where the connection breaks each time, that is an error; nothing half-written is used later."""
     hub.model("tiny/bert", {"config.json": text(32)})
     hub.cut("*/config.json", after=50)
-    with pytest.raises(OSError, match="tiny/bert"):
-        AutoConfig.from_pretrained("tiny/bert")
+    config = None
+    with contextlib.suppress(Exception):  # of the HTTP library, which is another one from release to release
+        config = AutoConfig.from_pretrained("tiny/bert")
+    assert config is None
     assert try_to_load_from_cache("tiny/bert", "config.json") is None
     hub.faults.clear()
     assert AutoConfig.from_pretrained("tiny/bert").hidden_size == 32

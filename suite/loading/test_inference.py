@@ -85,7 +85,8 @@ def test_prediction_at_the_mask(hub, published, tmp_path):
         inputs = tokenizer(text, return_tensors="pt")
         with torch.no_grad():
             logits = model(**inputs).logits
-        position = (inputs["input_ids"][0] == tokenizer.mask_token_id).nonzero().item()
+        masked = inputs["input_ids"][0] == tokenizer.mask_token_id
+        position = masked.nonzero().item()
         predicted[text] = tokenizer.decode([logits[0, position].argmax().item()])
 
     assert predicted == sentences

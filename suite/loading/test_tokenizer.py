@@ -101,15 +101,16 @@ def test_folder_named_like_the_id(hub, tmp_path, monkeypatch):
 
 @pytest.mark.claim("tokenizer.same-order.folder-shadows")
 def test_empty_folder_named_like_the_id(hub, tmp_path, monkeypatch, evidence):
-    """Even an empty folder of that name is taken: nothing can be loaded, and the Hub is not asked."""
+    """Even an empty folder of that name is taken: the Hub is not asked for what it lacks."""
     hub.model("bert-base-uncased", tokenizer_files())
     (tmp_path / "bert-base-uncased").mkdir()
     monkeypatch.chdir(tmp_path)
 
-    with pytest.raises((OSError, ValueError)) as error:
-        AutoTokenizer.from_pretrained("bert-base-uncased")
+    try:
+        evidence["entries"] = len(AutoTokenizer.from_pretrained("bert-base-uncased"))
+    except (OSError, ValueError, ImportError) as error:  # with the last, a package that reads other formats is missed
+        evidence["error"] = str(error)[:200]
 
-    evidence["message"] = str(error.value)[:200]
     assert len(hub.log) == 0
 
 
@@ -205,11 +206,10 @@ def test_cached_copy_at_once(hub, repo, no_waiting, evidence):
 
 @pytest.mark.correction("tokenizer.same-order.cache-unreachable")
 def test_cached_copy_at_once_with_a_flag(hub, repo, no_waiting):
-    """A config does not wait, nor does a tokenizer with `local_files_only=True`."""
+    """With `local_files_only=True` nobody waits."""
     AutoTokenizer.from_pretrained(REPO)
     hub.refuse()
 
-    AutoConfig.from_pretrained(REPO)
     tokenizer = AutoTokenizer.from_pretrained(REPO, local_files_only=True)
 
     assert len(tokenizer) == vocabulary.WORDPIECE_SIZE
@@ -222,7 +222,9 @@ def test_cached_copy_of_a_changed_repo(repo):
     before = AutoTokenizer.from_pretrained(REPO).model_max_length
     repo.commit(tokenizer_files(tokenizer_config={"model_max_length": 7}))
 
-    assert AutoTokenizer.from_pretrained(REPO).model_max_length == before
+    after = AutoTokenizer.from_pretrained(REPO).model_max_length
+
+    assert after == before
 
 
 @pytest.mark.correction("tokenizer.same-order.cache-stale")
@@ -269,7 +271,7 @@ def test_repo_without_vocabulary(hub, evidence):
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(REPO)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, ImportError) as error:
         evidence["error"] = str(error)[:200]
     else:
         evidence["entries"] = sorted(tokenizer.get_vocab())
@@ -307,7 +309,8 @@ def test_same_errors_as_a_config(hub, repo, repo_id, revision, evidence):
     assert of_config.type is of_tokenizer.type
 
 
-# "First, decide which kind of tokenizer should be used (`BertTokenizer` here)"
+# "First, decide which kind of tokenizer should be used (`BertTokenizer` here)". Where a spec is about what decides the
+# class, a `Fast` at the end of its name does not count: up to 4.57 most names came with and without it.
 
 
 @pytest.mark.claim("tokenizer.class-first")
@@ -377,7 +380,7 @@ def test_model_type_decides(tmp_path, family, head, name):
     """Where no file names a class, the model type decides it."""
     folder = checkpoints.write(tmp_path / "model", family, head, with_tokenizer=True)
 
-    assert type(AutoTokenizer.from_pretrained(folder)).__name__.startswith(f"{name}Tokenizer")
+    assert type(AutoTokenizer.from_pretrained(folder)).__name__.removesuffix("Fast") == f"{name}Tokenizer"
 
 
 @pytest.mark.claim("tokenizer.class-first.own-class")
@@ -386,7 +389,7 @@ def test_class_of_its_own(tmp_path, model_type, name):
     """Every model type has a tokenizer class of its own."""
     folder = write(tmp_path / "folder", tokenizer_files({"model_type": model_type}))
 
-    assert type(AutoTokenizer.from_pretrained(folder)).__name__.startswith(f"{name}Tokenizer")
+    assert type(AutoTokenizer.from_pretrained(folder)).__name__.removesuffix("Fast") == f"{name}Tokenizer"
 
 
 @pytest.mark.correction("tokenizer.class-first.own-class")
@@ -403,7 +406,15 @@ def test_tokenizer_config_names_the_class(tmp_path):
     """`tokenizer_class` in tokenizer_config.json goes before the model type."""
     folder = write(tmp_path / "folder", tokenizer_files({}, {"tokenizer_class": "DistilBertTokenizer"}))
 
-    assert type(AutoTokenizer.from_pretrained(folder)).__name__.startswith("DistilBertTokenizer")
+    assert type(AutoTokenizer.from_pretrained(folder)).__name__.removesuffix("Fast") == "DistilBertTokenizer"
+
+
+@pytest.mark.correction("tokenizer.class-first.tokenizer-config")
+def test_generic_class_for_a_named_one(tmp_path):
+    """A generic class that reads tokenizer.json takes the place of the named one where that is not the model type's."""
+    folder = write(tmp_path / "folder", tokenizer_files({}, {"tokenizer_class": "DistilBertTokenizer"}))
+
+    assert type(AutoTokenizer.from_pretrained(folder)).__name__ == "TokenizersBackend"
 
 
 @pytest.mark.claim("tokenizer.class-first.config")
@@ -411,17 +422,27 @@ def test_config_names_the_class(tmp_path):
     """`tokenizer_class` in config.json goes before the model type."""
     folder = write(tmp_path / "folder", tokenizer_files({"tokenizer_class": "DistilBertTokenizer"}))
 
-    assert type(AutoTokenizer.from_pretrained(folder)).__name__.startswith("DistilBertTokenizer")
+    assert type(AutoTokenizer.from_pretrained(folder)).__name__.removesuffix("Fast") == "DistilBertTokenizer"
 
 
 @pytest.mark.claim("tokenizer.class-first.precedence")
-@pytest.mark.parametrize(("named", "other"), [("Bert", "DistilBert"), ("DistilBert", "Bert")])
-def test_tokenizer_config_goes_before_config(tmp_path, named, other):
+def test_tokenizer_config_goes_before_config(tmp_path, evidence):
     """Where both files name a class, tokenizer_config.json decides."""
-    files = tokenizer_files({"tokenizer_class": f"{other}Tokenizer"}, {"tokenizer_class": f"{named}Tokenizer"})
+    for named, other in (("Bert", "DistilBert"), ("DistilBert", "Bert")):
+        files = tokenizer_files({"tokenizer_class": f"{other}Tokenizer"}, {"tokenizer_class": f"{named}Tokenizer"})
+        tokenizer = AutoTokenizer.from_pretrained(write(tmp_path / named, files))
+        evidence[f"{named}Tokenizer"] = type(tokenizer).__name__.removesuffix("Fast")
+
+    assert all(found == named for named, found in evidence.items())
+
+
+@pytest.mark.correction("tokenizer.class-first.precedence")
+def test_generic_class_for_two_names(tmp_path):
+    """config.json does not decide either: a generic class takes the place of the named one."""
+    files = tokenizer_files({"tokenizer_class": "BertTokenizer"}, {"tokenizer_class": "DistilBertTokenizer"})
     folder = write(tmp_path / "folder", files)
 
-    assert type(AutoTokenizer.from_pretrained(folder)).__name__.startswith(f"{named}Tokenizer")
+    assert type(AutoTokenizer.from_pretrained(folder)).__name__ == "TokenizersBackend"
 
 
 @pytest.mark.claim("tokenizer.class-first.any-model-type")
@@ -434,19 +455,16 @@ def test_named_class_for_any_model_type(tmp_path, evidence):
 
     evidence["class"] = type(tokenizer).__name__
     evidence["tokens of 'The time'"] = tokenizer.tokenize("The time")
-    assert type(tokenizer).__name__.startswith("BertTokenizer")
+    assert type(tokenizer).__name__.removesuffix("Fast") == "BertTokenizer"
 
 
 @pytest.mark.correction("tokenizer.class-first.any-model-type")
 def test_named_class_is_overruled(tmp_path):
-    """For some model types the library overrules the file, without a word and with other tokens."""
+    """For some model types the library overrules the file; the class itself does not."""
     folder = write(tmp_path / "folder", tokenizer_files({"model_type": "qwen2"}, {"tokenizer_class": "BertTokenizer"}))
 
-    overruled = AutoTokenizer.from_pretrained(folder)
-    named = transformers.BertTokenizer.from_pretrained(folder)
-
-    assert type(overruled).__name__ == "Qwen2Tokenizer"
-    assert named.tokenize("The time") == ["the", "time"] != overruled.tokenize("The time")
+    assert type(AutoTokenizer.from_pretrained(folder)) is not transformers.BertTokenizer
+    assert transformers.BertTokenizer.from_pretrained(folder).tokenize("The time") == ["the", "time"]
 
 
 @pytest.mark.claim("tokenizer.class-first.no-config")
@@ -469,29 +487,58 @@ def test_class_named_without_config(hub):
     del files["config.json"]
     hub.model(REPO, files)
 
-    assert type(AutoTokenizer.from_pretrained(REPO)).__name__.startswith("BertTokenizer")
+    assert type(AutoTokenizer.from_pretrained(REPO)).__name__.removesuffix("Fast") == "BertTokenizer"
+
+
+def loaded_as(folder, evidence):
+    """The class that the Auto class gives, or None where it refuses."""
+    try:
+        return type(AutoTokenizer.from_pretrained(folder)).__name__
+    except (ValueError, AttributeError, TypeError) as error:
+        evidence["error"] = str(error)[:200]
+        return None
 
 
 @pytest.mark.claim("tokenizer.class-first.unknown-class")
-@pytest.mark.parametrize("place", ["config.json", "tokenizer_config.json"])
-def test_class_that_does_not_exist(tmp_path, place, evidence):
-    """A class that does not exist is refused."""
-    name = {"tokenizer_class": "NoSuchTokenizer"}
-    files = tokenizer_files(name if place == "config.json" else {}, name if place == "tokenizer_config.json" else {})
-    folder = write(tmp_path / "folder", files)
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-    except (ValueError, AttributeError, TypeError) as error:
-        evidence["error"] = str(error)[:200]
-    else:
-        raise AssertionError(f"loaded as a {type(tokenizer).__name__}")
-
-
-@pytest.mark.correction("tokenizer.class-first.unknown-class")
-def test_generic_class_instead(tmp_path):
-    """A class that does not exist is replaced by a generic one that reads tokenizer.json."""
+def test_unknown_class_in_tokenizer_config(tmp_path, evidence):
+    """A class that does not exist, named in tokenizer_config.json, is refused."""
     folder = write(tmp_path / "folder", tokenizer_files({}, {"tokenizer_class": "NoSuchTokenizer"}))
+
+    found = loaded_as(folder, evidence)
+
+    assert found is None
+
+
+@pytest.mark.claim("tokenizer.class-first.unknown-class-in-config")
+def test_unknown_class_in_config(tmp_path, evidence):
+    """A class that does not exist, named in config.json, is refused."""
+    folder = write(tmp_path / "folder", tokenizer_files({"tokenizer_class": "NoSuchTokenizer"}))
+
+    found = loaded_as(folder, evidence)
+
+    assert found is None
+
+
+@pytest.mark.parametrize(
+    ("config", "tokenizer_config"),
+    [
+        pytest.param(
+            {},
+            {"tokenizer_class": "NoSuchTokenizer"},
+            id="tokenizer_config.json",
+            marks=pytest.mark.correction("tokenizer.class-first.unknown-class"),
+        ),
+        pytest.param(
+            {"tokenizer_class": "NoSuchTokenizer"},
+            {},
+            id="config.json",
+            marks=pytest.mark.correction("tokenizer.class-first.unknown-class-in-config"),
+        ),
+    ],
+)
+def test_generic_class_instead(tmp_path, config, tokenizer_config):
+    """A class that does not exist is replaced by a generic one that reads tokenizer.json."""
+    folder = write(tmp_path / "folder", tokenizer_files(config, tokenizer_config))
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
 
@@ -509,12 +556,13 @@ def folder(tmp_path_factory):
 
 
 def modules_run_by(call):
-    """The modules whose Python functions run during a call."""
+    """The modules of the library whose Python functions run during a call."""
     modules = set()
 
     def note(frame, event, _):
-        if event == "call":
-            modules.add(frame.f_globals.get("__name__"))
+        name = frame.f_globals.get("__name__", "")
+        if event == "call" and name.startswith("transformers."):
+            modules.add(name)
 
     before = sys.getprofile()
     sys.setprofile(note)
@@ -522,7 +570,7 @@ def modules_run_by(call):
         call()
     finally:
         sys.setprofile(before)
-    return modules
+    return sorted(modules)
 
 
 @pytest.mark.claim("tokenizer.logic-module")
@@ -550,7 +598,7 @@ def test_functions_of_the_module_run(folder, evidence):
 
     modules = modules_run_by(lambda: tokenizer("The first time"))
 
-    evidence["modules"] = sorted(name for name in modules if str(name).startswith("transformers"))
+    evidence["modules"] = modules
     assert MODULE in modules
 
 

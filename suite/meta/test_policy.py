@@ -120,11 +120,12 @@ def test_agreement_is_recorded_and_told(suite, parallel):
     }
     assert claims["sum.two"]["specs"][0]["evidence"] == {"sum": 2}
     assert claims["sum.three"]["specs"][1]["evidence"]["exception"]["type"] == "AssertionError"
+    assert claims["sum.two"]["specs"][0]["id"] == "suite/data/test_sums.py::test_two"
     footer = suite.result["footer"]
     assert (footer["claims"], footer["holds"], footer["refuted"], footer["drift"]) == (4, 1, 1, 0)
     assert "sum.three  (slide 2, 3)" in done.stdout
     assert "instead  One and one is two." in done.stdout
-    assert "write    1 + 1" in done.stdout
+    assert "write\n      1 + 1" in done.stdout
 
 
 def test_output_fits_eighty_columns(suite):
@@ -148,6 +149,16 @@ def test_claim_that_stops_holding_is_drift(suite):
     assert suite.result["footer"]["drift"] == 1
     assert "sum.two: refuted here, the ledger says it holds" in done.stdout
     assert "one and one is not four" in done.stdout
+
+
+def test_expected_exception_that_does_not_come_is_drift(suite):
+    """Where nothing is raised under `pytest.raises`, the claim is refuted as by an assertion."""
+    suite.specs(SPECS.replace("    assert 1 + 1 == 2", "    with pytest.raises(KeyError):\n        1 + 1", 1))
+
+    done = suite.run()
+
+    assert done.returncode == DRIFT, done.stdout
+    assert "sum.two: refuted here, the ledger says it holds" in done.stdout
 
 
 def test_claim_that_starts_holding_is_drift(suite):
@@ -190,7 +201,6 @@ def test_correction_does_not_run_where_the_claim_holds(suite):
     [
         pytest.param("raise KeyError('x')", id="other-exception"),
         pytest.param("pytest.skip('tired')", id="skip-without-reason"),
-        pytest.param("pytest.fail('no')", id="fail"),
     ],
 )
 def test_everything_undeclared_is_an_error(suite, body):
@@ -393,3 +403,26 @@ def test_lock_that_is_not_installed_is_refused(suite):
 
     assert done.returncode == USAGE
     assert "(locked: 1.0); build the environment anew" in done.stdout
+
+
+def test_real_hub_is_asked_where_one_wants_it(suite, hub):
+    """With `--hub real` only the specs that allow it run, against the endpoint of the user."""
+    hub.model("bert-base-uncased", {"config.json": '{"model_type": "bert"}'})
+    asks = """import os, urllib.request
+    urllib.request.urlopen(os.environ["HF_ENDPOINT"] + "/api/models/bert-base-uncased")"""
+    suite.specs(SPECS.replace("@", "@pytest.mark.real_hub\n@", 1).replace("assert 1 + 1 == 2", asks, 1))
+
+    done = suite.run("--hub", "real", HF_ENDPOINT=hub.url)
+
+    assert done.returncode == 0, done.stdout
+    assert set(suite.result["claims"]) == {"sum.two"}
+    assert suite.result["selection"] == [f"--hub {hub.url}"]
+    assert [request.path for request in hub.log] == ["/api/models/bert-base-uncased"] * 2
+
+
+def test_real_hub_that_does_not_answer_is_told(suite):
+    """Without a network `--hub real` is an error of usage, never a pass."""
+    done = suite.run("--hub", "real", HF_ENDPOINT="http://127.0.0.1:9")
+
+    assert done.returncode == USAGE
+    assert "--hub real: http://127.0.0.1:9 does not answer" in done.stdout

@@ -135,6 +135,7 @@ def test_load_best_model_at_end(tmp_path):
     assert (arguments.metric_for_best_model, arguments.greater_is_better) == ("loss", False)
 
 
+@pytest.mark.xdist_group("no GPU")
 @pytest.mark.claim("args.accepted.fp16")
 def test_fp16(fresh_process):
     """Half precision can be asked for, on a machine without a GPU, too."""
@@ -145,6 +146,20 @@ def test_fp16(fresh_process):
         return TrainingArguments(output_dir="./bert-wikitext2-mlm", fp16=True).fp16
 
     assert fresh_process(construct, env=NO_GPU) is True
+
+
+@pytest.mark.xdist_group("no GPU")
+@pytest.mark.correction("args.accepted.fp16")
+def test_fp16_where_there_is_a_gpu(fresh_process):
+    """Asked for only where there is a GPU, half precision is accepted everywhere, and absent without one."""
+
+    def construct():
+        import torch
+        from transformers import TrainingArguments
+
+        return TrainingArguments(output_dir="./bert-wikitext2-mlm", fp16=torch.cuda.is_available()).fp16
+
+    assert fresh_process(construct, env=NO_GPU) is False
 
 
 @pytest.mark.claim("args.accepted.logging_steps")
@@ -189,10 +204,12 @@ def construct_as_printed():
     return training_args.to_dict() | {"device": training_args.device.type}
 
 
-def construct_with_todays_names():
+def construct_corrected():
     """Make the arguments with the call that the ledger gives instead, and return what a reader of them sees."""
     import torch
     from transformers import TrainingArguments
+
+    from fixtures import spelling
 
     batch_size = 16
 
@@ -203,7 +220,7 @@ def construct_with_todays_names():
         weight_decay=0.01,
         per_device_train_batch_size=batch_size,
         per_device_eval_batch_size=batch_size,
-        eval_strategy="epoch",
+        **{spelling.evaluation_strategy(): "epoch"},  # `eval_strategy`, but for older releases
         save_strategy="epoch",
         load_best_model_at_end=True,
         fp16=torch.cuda.is_available(),
@@ -228,6 +245,7 @@ PRINTED_VALUES = {
 }
 
 
+@pytest.mark.xdist_group("no GPU")
 @pytest.mark.claim("args.block")
 def test_the_block_constructs(fresh_process):
     """The printed call gives an object with the printed values, on a machine without a GPU."""
@@ -235,14 +253,16 @@ def test_the_block_constructs(fresh_process):
     assert {name: made[name] for name in PRINTED_VALUES} == PRINTED_VALUES
 
 
+@pytest.mark.xdist_group("no GPU")
 @pytest.mark.correction("args.block")
-def test_the_block_constructs_with_todays_names(fresh_process):
-    """With two keywords corrected the call gives an object with the printed values."""
-    made = fresh_process(construct_with_todays_names, env=NO_GPU)
+def test_the_corrected_block_constructs(fresh_process):
+    """With two keywords corrected, and fp16 left to the machine, the call gives an object with the printed values."""
+    made = fresh_process(construct_corrected, env=NO_GPU)
     assert {name: made[name] for name in PRINTED_VALUES} == PRINTED_VALUES
-    assert made["eval_strategy"] == "epoch"
+    assert made[spelling.evaluation_strategy()] == "epoch"
 
 
+@pytest.mark.xdist_group("no GPU")
 @pytest.mark.claim("args.block.cpu")
 def test_the_block_on_a_cpu(fresh_process):
     """Without a GPU the printed call gives arguments for the CPU, in half precision."""
@@ -250,10 +270,11 @@ def test_the_block_on_a_cpu(fresh_process):
     assert (made["device"], made["fp16"]) == ("cpu", True)
 
 
+@pytest.mark.xdist_group("no GPU")
 @pytest.mark.correction("args.block.cpu")
 def test_the_corrected_block_on_a_cpu(fresh_process):
     """Without a GPU the corrected call gives arguments for the CPU, in full precision."""
-    made = fresh_process(construct_with_todays_names, env=NO_GPU)
+    made = fresh_process(construct_corrected, env=NO_GPU)
     assert (made["device"], made["fp16"]) == ("cpu", False)
 
 
@@ -269,7 +290,7 @@ def test_the_block_on_a_gpu():
 @pytest.mark.correction("args.block.gpu")
 def test_the_corrected_block_on_a_gpu():
     """With a GPU the corrected call gives arguments for it, in half precision."""
-    made = construct_with_todays_names()
+    made = construct_corrected()
     assert (made["device"], made["fp16"]) == ("cuda", True)
 
 

@@ -24,6 +24,9 @@ from transformers import (
 
 from fixtures import blocks, checkpoints, spelling
 
+# One training is looked at by many specs, and one process without a GPU is shared with those of the arguments.
+pytestmark = pytest.mark.xdist_group("no GPU")
+
 # 65 blocks in batches of 8: 8 whole batches and a last one of 1 make an epoch of 9 steps.
 TRAINING_BLOCKS, BATCH_SIZE, STEPS_PER_EPOCH, EPOCHS = 65, 8, 9, 3
 
@@ -617,7 +620,7 @@ def test_the_weights_are_in_one_known_file(run, saved, evidence):
     evidence["weight files"] = [name for name in ("model.safetensors", "pytorch_model.bin") if (saved / name).exists()]
     assert len(evidence["weight files"]) == 1
     assert different(parameters(run.trainer.model), weights(saved)) == []
-    assert {tensor.dtype for tensor in weights(saved).values()} == {torch.float32}
+    assert {tensor.dtype for tensor in weights(saved).values() if tensor.is_floating_point()} == {torch.float32}
 
 
 @pytest.mark.claim("trainer.saves.tokenizer")
@@ -651,8 +654,8 @@ def precision_run(folder: Path, fp16: bool) -> dict[str, Any]:
     linear.register_forward_hook(lambda module, given, returned: types.add(str(returned.dtype)))
     trainer = Trainer(
         model=model,
-        args=only_train(folder, num_train_epochs=1, max_steps=12, learning_rate=1e-3, fp16=fp16),
-        train_dataset=blocks.make(tokenizer, block_size=32, train=96, validation=1)["train"],
+        args=only_train(folder, max_steps=12, learning_rate=1e-3, fp16=fp16),
+        train_dataset=blocks.make(tokenizer, block_size=32, train=32, validation=1)["train"],
         data_collator=DataCollatorForLanguageModeling(tokenizer=tokenizer, mlm=True, mlm_probability=0.15),
     )
     bias = trainer.model.cls.predictions.bias
@@ -706,6 +709,8 @@ def test_gradients_are_scaled(half_and_full, evidence):
 @pytest.mark.claim("trainer.fp16.loss")
 def test_the_loss_is_close_to_full_precision(half_and_full, evidence):
     """Each step's loss is within 0.05 nats of the run in full precision, of some 8.5."""
+    # In bfloat16 on a CPU, 8 times coarser than float16, the largest distance of the 12 steps is 0.0002. A step that
+    # the scaler skips while it looks for its scale costs 0.01 to 0.02, what the loss falls by in a step.
     half, full = half_and_full
     distances = [abs(one - other) for one, other in zip(half["losses"], full["losses"], strict=True)]
     evidence["largest distance"] = max(distances)
@@ -721,11 +726,16 @@ def test_half_precision_on_a_cpu(fresh_process, tmp_path, evidence):
 
 
 @pytest.mark.correction("trainer.fp16.cpu")
-def test_full_precision_on_a_cpu(fresh_process, tmp_path):
-    """Without a GPU `fp16=True` changes nothing, and no one says so: float32 and the very same losses."""
-    half = fresh_process(precision_run, tmp_path / "half", True, env=NO_GPU)
+def test_full_precision_on_a_cpu(fresh_process, tmp_path, evidence):
+    """Without a GPU `fp16=True` is refused, or it changes nothing: float32 and the very same losses."""
+    try:
+        half = fresh_process(precision_run, tmp_path / "half", True, env=NO_GPU)
+    except ValueError as refusal:
+        evidence["refused"] = str(refusal)
+        return
     full = fresh_process(precision_run, tmp_path / "full", False, env=NO_GPU)
-    assert half["types"] == ["torch.float32"]
+    evidence["types"] = half["types"]
+    assert half["types"] == full["types"] == ["torch.float32"]
     assert half["losses"] == full["losses"]
 
 

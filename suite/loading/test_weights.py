@@ -22,6 +22,7 @@ from transformers import (
 from transformers.models.auto import modeling_auto
 
 from fixtures import checkpoints
+from fixtures.parameters import changed
 
 REPO = "course/masked"
 # From the Hub: a pickle makes some releases ask elsewhere (see test_weight_files.py), the oldest read nothing else.
@@ -45,12 +46,6 @@ def masked_lm(tmp_path):
 def repo(hub, tmp_path):
     """The same checkpoint on the local Hub, as `REPO`."""
     return hub.model(REPO, checkpoints.write(tmp_path / "repo", "bert", "masked-lm", weights=WEIGHTS))
-
-
-def changed(model, trained):
-    """The names of the model's parameters that are not, to the last bit, those of the checkpoint."""
-    found = dict(model.named_parameters())
-    return sorted(name for name in found if name not in trained or not torch.equal(found[name], trained[name]))
 
 
 # "Configuration. If we have explicitly configured, it can be ignored."
@@ -373,7 +368,7 @@ class RandomCalls(TorchDispatchMode):
 
 @pytest.mark.correction("weights.random-then-loaded.in-memory")
 def test_instantiated_on_the_meta_device(masked_lm, recorded, evidence):
-    """The parameters get shapes and no values: what the constructor wants drawn is "drawn" on the meta device."""
+    """The parameters get shapes and no values: whatever the constructor wants drawn is not drawn in memory."""
     recorded_class, instances = recorded
 
     with RandomCalls() as calls:
@@ -381,7 +376,7 @@ def test_instantiated_on_the_meta_device(masked_lm, recorded, evidence):
 
     evidence["calls"] = len(calls.devices)
     assert {value.device.type for value in instances[0].values()} == {"meta"}
-    assert set(calls.devices) == {"meta"}
+    assert set(calls.devices) <= {"meta"}
 
 
 # "Till now, all parameters have loaded with trained parameters (except the task head ...)"
@@ -396,7 +391,7 @@ def test_every_parameter_is_the_trained_one(tmp_path, shards):
 
     model = AutoModelForMaskedLM.from_pretrained(folder)
 
-    assert {name for name, _ in model.named_parameters()} == set(trained)
+    assert {name for name, _ in model.named_parameters()} >= set(trained)
     assert changed(model, trained) == []
 
 
@@ -408,6 +403,16 @@ def test_decoder_is_the_embedding(masked_lm):
     decoder = model.get_output_embeddings().weight
     assert decoder is model.get_input_embeddings().weight
     assert torch.equal(decoder, checkpoints.state()["bert.embeddings.word_embeddings.weight"])
+
+
+@pytest.mark.correction("weights.all-loaded.tied")
+def test_decoder_equals_the_embedding(masked_lm):
+    """Where the file has it under both names the two are equal and not tied: training moves them apart."""
+    model = AutoModelForMaskedLM.from_pretrained(masked_lm)
+
+    decoder, embedding = model.get_output_embeddings().weight, model.get_input_embeddings().weight
+    assert decoder is not embedding
+    assert torch.equal(decoder, embedding)
 
 
 @pytest.mark.claim("weights.all-loaded.classifier")

@@ -288,12 +288,14 @@ def looks_into_every_file_first(patch):
     """Before the first row of text files is read, each file is opened."""
     from datasets.packaged_modules.text import text
 
-    @around(patch, text.Text, "_generate_tables")
-    def changed(real, self, base_files, files_iterables):
-        for file in (file for files in files_iterables for file in files):
-            with getattr(text, "open", open)(file, encoding="utf-8") as opened:
-                opened.read(1)
-        return real(self, base_files, files_iterables)
+    @around(patch, text.Text, "_split_generators")
+    def changed(real, self, dl_manager):
+        splits = real(self, dl_manager)
+        for files in (files for split in splits for files in split.gen_kwargs["files_iterables"]):
+            for file in files:
+                with getattr(text, "open", open)(file, encoding="utf-8") as opened:
+                    opened.read(1)
+        return splits
 
 
 @lie("hub.dataset-page.browse-file")

@@ -10,7 +10,7 @@ import yaml
 from datasets import load_dataset
 from huggingface_hub import EvalResult, ModelCard, ModelCardData, metadata_update, upload_file
 from huggingface_hub.utils import EntryNotFoundError
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from transformers import AutoConfig
 
@@ -111,6 +111,7 @@ def test_a_pushed_card_comes_back(hub):
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(CHARACTERS))
+@example(text=TEXT)
 def test_any_text_survives(tmp_path, text, newline):
     """Whatever the text of a card is, it is the same after saving and loading, with either kind of line ends."""
     content = f"---\n{METADATA}---\n{text}".replace("\n", newline)

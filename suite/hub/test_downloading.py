@@ -179,9 +179,9 @@ def test_a_model_and_a_dataset_may_share_an_id(hub):
     for kind in kinds:
         hub.store.create(kind, "tiny/one", {"README.md": kind})
 
-    paths = {kind: Path(hf_hub_download("tiny/one", "README.md", repo_type=kind)) for kind in kinds}
-
-    assert {kind: path.read_text() for kind, path in paths.items()} == {kind: kind for kind in kinds}
+    for options in ({}, {"local_files_only": True}):
+        paths = {kind: hf_hub_download("tiny/one", "README.md", repo_type=kind, **options) for kind in kinds}
+        assert {kind: Path(path).read_text() for kind, path in paths.items()} == {kind: kind for kind in kinds}
 
 
 # Which revision

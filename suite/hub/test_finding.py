@@ -164,10 +164,14 @@ def test_members_see_what_is_private(filled, listing, monkeypatch):
 def test_an_organization_tells_about_itself(filled):
     """The overview of an organization counts its models, datasets, Spaces and members."""
     filled.token("hf_student", user="student", orgs=("tiny",))
+    filled.model("tiny/third", {"config.json": "{}"})
+    filled.model("tiny/fourth", {"config.json": "{}"})
+    filled.dataset("tiny/third", {"train.txt": "one\n"})
+
     overview = HfApi().get_organization_overview("tiny")
 
     assert overview.name == "tiny"
-    assert (overview.num_models, overview.num_datasets, overview.num_spaces, overview.num_users) == (2, 2, 2, 1)
+    assert (overview.num_models, overview.num_datasets, overview.num_spaces, overview.num_users) == (4, 3, 2, 1)
 
 
 @pytest.mark.claim("hub.organizations.members")

@@ -2,10 +2,11 @@
 writes no file but theirs."""
 
 import contextlib
+import functools
 import json
 import os
 import pickle
-import shutil
+import tempfile
 import textwrap
 from importlib.util import find_spec
 from pathlib import Path
@@ -50,11 +51,16 @@ def write(folder, files):
     return Path(folder)
 
 
+@functools.cache
+def whole_repo():
+    """The files of a complete BERT repo."""
+    with tempfile.TemporaryDirectory() as folder:
+        return checkpoints.files(checkpoints.write(Path(folder), weights=WEIGHTS, with_tokenizer=True))
+
+
 def bert_files(config=None, tokenizer_config=None):
     """The files of a complete BERT repo, with these entries added to config.json and tokenizer_config.json."""
-    folder = checkpoints.write(Path("whole"), weights=WEIGHTS, with_tokenizer=True)
-    files = checkpoints.files(folder)
-    shutil.rmtree(folder)
+    files = dict(whole_repo())
     for name, entries in (("config.json", config), ("tokenizer_config.json", tokenizer_config)):
         files[name] = json.dumps(json.loads(files[name]) | (entries or {})).encode()
     return files

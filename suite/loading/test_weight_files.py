@@ -243,7 +243,7 @@ def test_truncated_file(weights, evidence):
     content = (folder / FILES[weights]).read_bytes()
     errors = set()
 
-    @settings(max_examples=20)
+    @settings(max_examples=12)
     @given(length=st.integers(0, len(content) - 1))
     @example(length=0)
     @example(length=len(content) - 1)

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -318,10 +319,20 @@ def test_local_files_only_fails_without_a_cached_copy(hub):
 DEFAULT_CACHE = Path.home() / ".cache" / "huggingface"
 UNSET = {"HF_HOME": "", "XDG_CACHE_HOME": ""}
 OFFLINE = UNSET | {"HF_HUB_OFFLINE": "1"}
+# Where an older tutorial's variable puts it.
+ELSEWHERE = Path.home() / "elsewhere"
+
+
+@pytest.fixture
+def empty_home():
+    """Nothing is cached in the home folder: `hub` empties HF_HOME alone."""
+    for folder in (DEFAULT_CACHE, ELSEWHERE):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.mark.xdist_group("offline")
 @pytest.mark.claim("config.cache-second.offline")
+@pytest.mark.usefixtures("empty_home")
 def test_offline_the_cache_is_used(hub, fresh_process):
     """With HF_HUB_OFFLINE=1 the cached copy is used without a request, whatever the Hub has since."""
 
@@ -340,6 +351,7 @@ def test_offline_the_cache_is_used(hub, fresh_process):
 
 @pytest.mark.xdist_group("offline")
 @pytest.mark.claim("config.cache-second.offline")
+@pytest.mark.usefixtures("empty_home")
 def test_offline_what_is_not_cached_is_an_error(hub, fresh_process):
     """With HF_HUB_OFFLINE=1, what is not in the cache is an error without a request."""
 
@@ -521,6 +533,7 @@ def test_a_gated_repository_that_has_changed_has_to_be_pinned(hub):
 
 @pytest.mark.xdist_group("offline")
 @pytest.mark.claim("config.cache-path")
+@pytest.mark.usefixtures("empty_home")
 def test_a_config_is_found_below_the_home_folder(hub, fresh_process):
     """Where no variable says otherwise, a config below `~/.cache/huggingface/` is found."""
 
@@ -535,6 +548,7 @@ def test_a_config_is_found_below_the_home_folder(hub, fresh_process):
 
 
 @pytest.mark.claim("config.cache-path")
+@pytest.mark.usefixtures("empty_home")
 def test_a_config_is_stored_below_the_home_folder(hub, fresh_process):
     """Where no variable says otherwise, the client stores a config below `~/.cache/huggingface/`."""
 
@@ -658,12 +672,10 @@ def test_hf_home_takes_the_place_of_the_default(hub):
     assert (folder / "snapshots" / repo.sha / "config.json").is_file()
 
 
-ELSEWHERE = Path.home() / "elsewhere"
-
-
 @pytest.mark.slow
 @pytest.mark.xdist_group("transformers cache")
 @pytest.mark.claim("config.cache-path.transformers-cache")
+@pytest.mark.usefixtures("empty_home")
 def test_transformers_cache_moves_the_cache(hub, fresh_process):
     """TRANSFORMERS_CACHE, the variable of older tutorials, moves the cache."""
 
@@ -680,6 +692,7 @@ def test_transformers_cache_moves_the_cache(hub, fresh_process):
 @pytest.mark.slow
 @pytest.mark.xdist_group("transformers cache")
 @pytest.mark.correction("config.cache-path.transformers-cache")
+@pytest.mark.usefixtures("empty_home")
 def test_transformers_cache_is_ignored(hub, fresh_process):
     """TRANSFORMERS_CACHE is not read; HF_HOME is."""
 

@@ -323,12 +323,12 @@ def unknown_tokenizer_class_is_refused(patch):
 
 
 @lie("tokenizer.logic-module.class-exists")
-def module_has_another_class(patch):
-    """The class in `tokenization_bert` is not the one that the package exports."""
-    from transformers import BertTokenizer
-    from transformers.models.bert import tokenization_bert
+def package_exports_another_class(patch):
+    """The `BertTokenizer` that the package exports is not the one of `tokenization_bert`, but a subclass of it."""
+    import transformers
 
-    patch.setattr(tokenization_bert, "BertTokenizer", type("BertTokenizer", (BertTokenizer,), {"__module__": MODULE}))
+    another = type("BertTokenizer", (transformers.BertTokenizer,), {"__module__": MODULE})
+    patch.setattr(transformers, "BertTokenizer", another)
 
 
 # --- how it splits ----------------------------------------------------------------------------------------------------

@@ -271,6 +271,40 @@ def test_garbage_of_the_right_length(weights, evidence):
     evidence["error"] = f"{refusal.type.__name__}: {refusal.value}"[:200]
 
 
+class Call:
+    """An object that, when it is unpickled, calls a function: it makes the folder `executed`."""
+
+    def __reduce__(self):
+        return os.mkdir, ("executed",)
+
+
+def with_a_call():
+    """A checkpoint whose pickle has, beside the parameters, a call in it."""
+    folder = checkpoints.write(Path("model"), weights="bin")
+    torch.save(checkpoints.state() | {"extra": Call()}, folder / FILES["bin"])
+    return folder
+
+
+@pytest.mark.claim("weights.files.no-code")
+def test_call_in_a_pickle_is_refused(evidence):
+    """A pickle with a call in it is refused, and the call is not made."""
+    folder = with_a_call()
+
+    with pytest.raises(Exception) as refusal:  # noqa: PT011 - its type is evidence
+        AutoModelForMaskedLM.from_pretrained(folder)
+
+    evidence["error"] = f"{refusal.type.__name__}: {refusal.value}"[:200]
+    assert not Path("executed").exists()
+
+
+@pytest.mark.correction("weights.files.no-code")
+def test_call_in_a_pickle_is_made():
+    """The call is made: loading a pickle is running a program."""
+    AutoModelForMaskedLM.from_pretrained(with_a_call())
+
+    assert Path("executed").is_dir()
+
+
 def replace(file, content):
     """Write a file anew; what has the old one open or mapped into memory keeps that."""
     file.unlink()

@@ -231,7 +231,7 @@ def does_without_mask_token(patch):
 # --- the batch --------------------------------------------------------------------------------------------------------
 
 
-@lie("mask.rate.call", "mask.rate.attention-mask", "data.serving")
+@lie("mask.rate.call", "data.serving")
 def forgets_the_segments(patch):
     """A batch has no `token_type_ids`."""
     collated(patch, lambda self, batch, rows: batch.pop("token_type_ids", None))

@@ -74,7 +74,7 @@ def describe(versions: Mapping[str, str], device: str) -> Environment:
         release=versions.get("transformers", "none"),
         as_of=as_of,
         python=platform.python_version(),
-        platform=platform.platform(),
+        platform=f"{platform.system()} {platform.machine()}",
         device=device,
         packages=dict(sorted(versions.items())),
         lock=digest,

@@ -74,8 +74,9 @@ def test_a_used_folder_is_taken_anyway(tmp_path):
 
 @pytest.mark.claim("args.accepted.num_train_epochs")
 def test_num_train_epochs(tmp_path):
-    """The number of epochs arrives."""
-    assert TrainingArguments(output_dir=str(tmp_path), num_train_epochs=3).num_train_epochs == 3
+    """The number of epochs arrives; three is also what no number means."""
+    for number in (3, 1):
+        assert TrainingArguments(output_dir=str(tmp_path), num_train_epochs=number).num_train_epochs == number
 
 
 @pytest.mark.claim("args.accepted.learning_rate")

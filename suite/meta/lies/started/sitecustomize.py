@@ -1,0 +1,15 @@
+"""Tells a lie to a program that a spec starts, before its first line runs: see `to_started_programs`.
+
+The interpreter imports this module by its name when its folder is on PYTHONPATH.
+"""
+
+import os
+import sys
+
+# The launcher of distributed programs imports none of the libraries; the programs that it starts do.
+if "torch.distributed.run" not in sys.orig_argv:
+    import pytest
+
+    from suite.meta.lies import lies
+
+    lies()[os.environ["CLAIMS_LIE"]].tell(pytest.MonkeyPatch())

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import builtins
 import importlib
+import os
 import shutil
 import sys
 import tempfile
@@ -137,6 +138,16 @@ ENDPOINT = pytest.StashKey[str | None]()  # of the real Hub, where that is asked
 HOME = pytest.StashKey[Path]()
 PROCESSES = pytest.StashKey[Processes]()
 EVIDENCE = pytest.StashKey[dict[str, Any]]()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _empty_working_directory(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A folder of the user's that is called like a model id would be taken for the model."""
+    folder, before = request.config.stash[HOME] / "folder", Path.cwd()
+    folder.mkdir()
+    os.chdir(folder)
+    yield
+    os.chdir(before)
 
 
 @pytest.fixture(autouse=True)

@@ -274,7 +274,13 @@ def test_interrupted_run_has_no_footer(suite):
         SPECS.replace("assert 1 + 1 == 3", "import pathlib, time; pathlib.Path('here').touch(); time.sleep(60)")
     )
     process = subprocess.Popen(
-        suite.command(), cwd=suite.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        suite.command(),
+        cwd=suite.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # a shell's background job ignores Ctrl-C, and so would its children
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 60
     while not (suite.folder / "here").exists() and time.monotonic() < deadline:

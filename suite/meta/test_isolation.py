@@ -10,6 +10,8 @@ import pytest
 
 from fixtures import isolation
 
+HOUSE = Path(__file__).parents[2]
+
 
 def test_other_addresses_are_refused_by_name():
     """A connection beyond loopback fails with its address, and is written down."""
@@ -40,7 +42,7 @@ def test_library_imported_too_early_is_an_error():
     """An environment set after the import would have no effect, so that is refused."""
     code = "import sys, fixtures.isolation as i; sys.modules['torch'] = sys; i.enter({})"
 
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], cwd=HOUSE, capture_output=True, text=True)
 
     assert "torch was imported before the environment was set" in done.stderr
 

@@ -229,9 +229,29 @@ def draws_blocks_with_replacement(patch):
         return RandomSampler(train_dataset if train_dataset is not None else self.train_dataset, replacement=True)
 
 
-@lie("trainer.trains.fresh-masks", "trainer.best-loaded.same-masks")
+@lie("trainer.trains.fresh-masks")
+def masks_a_block_as_before(patch):
+    """Each epoch masks the same words of a block: the random numbers depend on the block alone."""
+
+    @around(patch, Trainer, "get_train_dataloader")
+    def changed(real, self):
+        collate = self.data_collator
+
+        def masked_once(features):
+            batches = []
+            with torch.random.fork_rng():
+                for feature in features:
+                    torch.manual_seed(sum(feature["input_ids"]))
+                    batches.append(collate([feature]))
+            return {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
+
+        with instead(self, data_collator=masked_once):
+            return real(self)
+
+
+@lie("trainer.best-loaded.same-masks")
 def begins_each_epoch_with_the_seed(patch):
-    """The seed is set at the beginning of each epoch: all draw the same masks."""
+    """The seed is set at the beginning of each epoch: the evaluations after them mask the same words."""
 
     @around(patch, CallbackHandler, "on_epoch_begin")
     def changed(real, self, args, *arguments):

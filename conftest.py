@@ -144,7 +144,7 @@ EVIDENCE = pytest.StashKey[dict[str, Any]]()
 def _empty_working_directory(request: pytest.FixtureRequest) -> Iterator[None]:
     """A folder of the user's that is called like a model id would be taken for the model."""
     folder, before = request.config.stash[HOME] / "folder", Path.cwd()
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)  # a forked copy of a session finds it
     os.chdir(folder)
     yield
     os.chdir(before)

@@ -10,6 +10,7 @@ nothing was selected. Errors go before drift: a broken harness proves nothing.
 from __future__ import annotations
 
 import builtins
+import gc
 import importlib
 import os
 import shutil
@@ -37,6 +38,9 @@ CHOSEN = pytest.StashKey[frozenset[str]]()
 CLAIMED = pytest.StashKey[dict[pytest.Item, tuple[ledger.Claim, Role]]]()
 
 # No deadline (a first call compiles and imports), the same examples on every release, nothing written to the folder.
+hypothesis.configuration.set_hypothesis_home_dir(
+    Path(__file__).parent / ".hypothesis"
+)  # not where the user happens to be
 hypothesis.settings.register_profile("claims", deadline=None, derandomize=True, database=None, print_blob=False)
 hypothesis.settings.load_profile("claims")
 
@@ -70,14 +74,11 @@ def pytest_configure(config: pytest.Config) -> None:
     except (ledger.LedgerError, environment.LockError, isolation.Unreachable) as error:
         raise pytest.UsageError(f"{type(error).__name__}: {error}") from error
     config.stash[CHOSEN] = chosen
-    if getattr(config.option, "dist", "no") == "load":
-        config.option.dist = "loadgroup"  # specs that share something dear (a process, a training run) form a group
-        config.option.maxworkerrestart = "0"  # xdist 3.8 waits for ever when it replaces a worker under loadgroup
     worker = hasattr(config, "workerinput")
     if not worker:
         recorder = Recorder(config.stash[LEDGER], _selection(config), config.option.results)
         config.pluginmanager.register(recorder, "claims-recorder")
-    if worker or getattr(config.option, "dist", "no") == "no":
+    if worker or not config.getoption("tx", None):  # xdist's controller runs no spec
         _isolate(config)
 
 
@@ -201,6 +202,22 @@ def fresh_process(request: pytest.FixtureRequest) -> Processes:
     return request.config.stash[PROCESSES]
 
 
+@pytest.fixture(scope="session")
+def seed(request: pytest.FixtureRequest) -> int:
+    """The seed of the run (`--claims-seed`)."""
+    return int(request.config.option.claims_seed)
+
+
+@pytest.fixture
+def seeded(seed: int) -> Iterator[None]:
+    """What a spec draws from torch's global generator depends on the run's seed alone; afterwards it is as it was."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # `torch.manual_seed` formats the stack for each kind of device: 2 ms
+        yield
+
+
 # --- which specs run, and what is expected of them --------------------------------------------------------------------
 
 
@@ -215,8 +232,7 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
             _complete(claims, {(claim.id, role) for claim, role in claimed.values()})
         for item, (claim, role) in claimed.items():
             _expect(item, claim, role, versions)
-            if not item.get_closest_marker("xdist_group"):  # what a module has made once is not made on both workers
-                item.add_marker(pytest.mark.xdist_group(item.path.stem))
+            item.add_marker(pytest.mark.xdist_group(_group(item)))
     except ledger.LedgerError as error:
         if not hasattr(config, "workeroutput"):
             raise pytest.UsageError(f"{type(error).__name__}: {error}") from error
@@ -231,6 +247,18 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
         kept = [item for item in kept if everywhere or item.get_closest_marker("real_hub")]
         config.hook.pytest_deselected(items=[item for item in items if item not in kept])
         items[:] = kept
+
+
+def _group(item: pytest.Item) -> str:
+    """What is made once is not made on both of xdist's workers: a fresh process, or what a module shares."""
+    if "fresh_process" in getattr(item, "fixturenames", ()):
+        return "fresh process"
+    return item.path.stem
+
+
+def pytest_collection_finish() -> None:
+    """All that was imported stays: garbage collections (Trainer asks for some) need not look at it each time: 0.3 s."""
+    gc.freeze()
 
 
 def _is_spec(item: pytest.Item) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import platform
@@ -31,6 +32,7 @@ def canonical(package: str) -> str:
     return re.sub(r"[-_.]+", "_", package).lower()
 
 
+@functools.cache
 def installed() -> dict[str, str]:
     """Versions of all installed distributions, by canonical name with underscores (`huggingface_hub`)."""
     return {

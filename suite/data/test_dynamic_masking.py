@@ -24,19 +24,10 @@ from transformers import (
 from fixtures import checkpoints, corpus, vocabulary
 from fixtures.statistics import assert_binomial, sign_flip_p
 
+# New parameters and masks are drawn from torch's global generator.
+pytestmark = pytest.mark.usefixtures("seeded")
+
 BLOCK_SIZE = 128
-
-
-@pytest.fixture(scope="module")
-def seed(request):
-    return request.config.getoption("--claims-seed", 0)
-
-
-@pytest.fixture(autouse=True)
-def _seeded(seed):
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -420,7 +411,6 @@ def experiment(tokenizer, lm_dataset, seed):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("static masks")
 @pytest.mark.claim("mask.static-overfits")
 def test_static_masks_overfit_more(experiment, evidence):
     """The gap between the loss on unseen and on seen text is wider with static masks, by 1 nat or more."""
@@ -435,7 +425,6 @@ def test_static_masks_overfit_more(experiment, evidence):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("static masks")
 @pytest.mark.claim("mask.static-overfits.unseen-text")
 def test_static_masks_are_worse_on_unseen_text(experiment, evidence):
     """After as many steps, the loss on unseen text is higher with static masks, by 0.5 nats or more."""

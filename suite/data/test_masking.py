@@ -27,7 +27,8 @@ from transformers import (
 from fixtures import checkpoints, corpus, vocabulary
 from fixtures.statistics import TOKENS, assert_binomial
 
-pytestmark = pytest.mark.xdist_group("masking")  # one process, so that the draw is made once
+# New parameters and masks are drawn from torch's global generator.
+pytestmark = pytest.mark.usefixtures("seeded")
 
 BLOCK_SIZE = 128
 EPOCHS = 16
@@ -47,18 +48,6 @@ class Draw(NamedTuple):
     @property
     def chosen(self):
         return self.labels != -100
-
-
-@pytest.fixture(scope="module")
-def seed(request):
-    return request.config.getoption("--claims-seed", 0)
-
-
-@pytest.fixture(autouse=True)
-def _seeded(seed):
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
 
 
 @pytest.fixture(scope="module")

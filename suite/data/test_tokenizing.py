@@ -1,7 +1,6 @@
 """Slide 32: one `map` call tokenises the column `text` in four processes."""
 
 import json
-import logging
 import os
 import time
 
@@ -11,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from fixtures import corpus, vocabulary
+from fixtures import corpus, messages, vocabulary
 
 LINES = corpus.splits(train=400, validation=40, test=40)
 OVER_LONG = "the " * 600  # 600 tokens; the model has 512 positions
@@ -74,11 +73,10 @@ def tokenize(tokenizer):
 
 
 @pytest.fixture
-def said(caplog):
-    """What transformers logs: its logger does not pass anything on to where pytest listens."""
-    logging.getLogger("transformers").addHandler(caplog.handler)
-    yield caplog
-    logging.getLogger("transformers").removeHandler(caplog.handler)
+def said():
+    """What transformers logs."""
+    with messages.logged() as records:
+        yield records
 
 
 # --- one call, in batches, in four processes --------------------------------------------------------------------------
@@ -164,7 +162,7 @@ def test_over_long_text_is_tokenised_whole(model_id, said, evidence):
     evidence |= {
         "tokens": len(tokenized[1]["input_ids"]),
         "the tokenizer's limit": tokenizer.model_max_length,
-        "said": [record.getMessage() for record in said.records],
+        "said": [record.getMessage() for record in said],
     }
     assert tokenized[1]["input_ids"] == [101, *[the] * 600, 102]
 

@@ -330,7 +330,6 @@ def empty_home():
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.mark.xdist_group("offline")
 @pytest.mark.claim("config.cache-second.offline")
 @pytest.mark.usefixtures("empty_home")
 def test_offline_the_cache_is_used(hub, fresh_process):
@@ -349,7 +348,6 @@ def test_offline_the_cache_is_used(hub, fresh_process):
     assert requests(hub) == []
 
 
-@pytest.mark.xdist_group("offline")
 @pytest.mark.claim("config.cache-second.offline")
 @pytest.mark.usefixtures("empty_home")
 def test_offline_what_is_not_cached_is_an_error(hub, fresh_process):
@@ -531,7 +529,6 @@ def test_a_gated_repository_that_has_changed_has_to_be_pinned(hub):
 # --- where the cache is -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.xdist_group("offline")
 @pytest.mark.claim("config.cache-path")
 @pytest.mark.usefixtures("empty_home")
 def test_a_config_is_found_below_the_home_folder(hub, fresh_process):
@@ -673,7 +670,6 @@ def test_hf_home_takes_the_place_of_the_default(hub):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("transformers cache")
 @pytest.mark.claim("config.cache-path.transformers-cache")
 @pytest.mark.usefixtures("empty_home")
 def test_transformers_cache_moves_the_cache(hub, fresh_process):
@@ -690,7 +686,6 @@ def test_transformers_cache_moves_the_cache(hub, fresh_process):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("transformers cache")
 @pytest.mark.correction("config.cache-path.transformers-cache")
 @pytest.mark.usefixtures("empty_home")
 def test_transformers_cache_is_ignored(hub, fresh_process):

@@ -5,11 +5,13 @@ import logging
 
 import pytest
 import torch
-import transformers.utils.logging
 from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoModelForSequenceClassification
 
-from fixtures import checkpoints
+from fixtures import checkpoints, messages
 from fixtures.normal import assert_normal
+
+# New parameters and masks are drawn from torch's global generator.
+pytestmark = pytest.mark.usefixtures("seeded")
 
 # What a checkpoint stores for the head. The decoder's weight is tied to the word embeddings and is stored twice in a
 # pickle; its bias is the head's bias.
@@ -23,14 +25,6 @@ MASKED_LM_HEAD = {
 }
 NEXT_SENTENCE_HEAD = {"cls.seq_relationship.weight", "cls.seq_relationship.bias"}
 CLASSIFIER = {"classifier.weight", "classifier.bias"}
-
-
-@pytest.fixture(autouse=True)
-def _seeded(request):
-    """New parameters are drawn from torch's global generator; afterwards it is as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(request.config.getoption("--claims-seed", 0))
-        yield
 
 
 @pytest.fixture(autouse=True)
@@ -58,19 +52,15 @@ def published(tmp_path):
 
 
 @pytest.fixture
-def logged(caplog):
-    """What the library logs at level INFO and above. Its logger passes nothing on unless told to."""
-    verbosity = transformers.utils.logging.get_verbosity()
-    transformers.utils.logging.set_verbosity_info()
-    transformers.utils.logging.enable_propagation()
-    yield caplog
-    transformers.utils.logging.disable_propagation()
-    transformers.utils.logging.set_verbosity(verbosity)
+def logged():
+    """What the library logs at level INFO and above."""
+    with messages.logged(logging.INFO) as records:
+        yield records
 
 
 def warnings_in(logged):
     """The messages that were logged as warnings or worse: those a student sees."""
-    return [record.getMessage() for record in logged.records if record.levelno >= logging.WARNING]
+    return [record.getMessage() for record in logged if record.levelno >= logging.WARNING]
 
 
 def parameters_that_differ(model, trained):
@@ -261,7 +251,7 @@ def test_base_model_gives_the_hidden_states_below_the_head(masked_lm):
 def test_a_warning_names_what_is_left_out(masked_lm, logged, evidence):
     """One warning names all parameters of the head."""
     AutoModel.from_pretrained(masked_lm)
-    evidence["logged"] = [f"{record.levelname} {record.getMessage()}" for record in logged.records]
+    evidence["logged"] = [f"{record.levelname} {record.getMessage()}" for record in logged]
     assert any(all(name in warning for name in MASKED_LM_HEAD) for warning in warnings_in(logged))
 
 
@@ -269,7 +259,7 @@ def test_a_warning_names_what_is_left_out(masked_lm, logged, evidence):
 def test_what_is_left_out_is_told_at_info(masked_lm, logged):
     """The names are logged at level INFO, which is off unless it is asked for."""
     AutoModel.from_pretrained(masked_lm)
-    (message,) = [record for record in logged.records if all(name in record.getMessage() for name in MASKED_LM_HEAD)]
+    (message,) = [record for record in logged if all(name in record.getMessage() for name in MASKED_LM_HEAD)]
     assert message.levelno == logging.INFO
 
 
@@ -436,7 +426,7 @@ def test_same_seed_gives_the_same_classifier(masked_lm):
 def test_a_warning_names_the_new_head(masked_lm, logged, evidence):
     """A warning names the classifier's parameters."""
     AutoModelForSequenceClassification.from_pretrained(masked_lm)
-    evidence["logged"] = [f"{record.levelname} {record.getMessage()}" for record in logged.records]
+    evidence["logged"] = [f"{record.levelname} {record.getMessage()}" for record in logged]
     assert any(all(name in warning for name in CLASSIFIER) for warning in warnings_in(logged))
 
 

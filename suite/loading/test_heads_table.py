@@ -3,7 +3,6 @@
 import functools
 import importlib
 import inspect
-import logging
 import re
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -24,8 +23,11 @@ from transformers import (
     PreTrainedModel,
 )
 
-from fixtures import checkpoints
+from fixtures import checkpoints, messages
 from fixtures.normal import assert_normal
+
+# New parameters and masks are drawn from torch's global generator.
+pytestmark = pytest.mark.usefixtures("seeded")
 
 FAMILIES = tuple(checkpoints.CLASSES)
 AUTO_CLASSES = [name for name in dir(transformers) if name == "AutoModel" or name.startswith("AutoModelFor")]
@@ -97,14 +99,6 @@ def cases(claim, *exceptions):
     return pytest.mark.parametrize(("auto_class", "family"), parameters)
 
 
-@pytest.fixture(autouse=True)
-def _seeded(request):
-    """New parameters are drawn from torch's global generator; afterwards it is as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(request.config.getoption("--claims-seed", 0))
-        yield
-
-
 @dataclass(frozen=True)
 class Loaded:
     """A model and what was said of its loading.
@@ -137,22 +131,16 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def load(folder, request):
+def load(folder, seed):
     """Auto class, family, head -> what came of it under the run's seed. Many specs look at one load."""
-    seed = request.config.getoption("--claims-seed", 0)
 
     @functools.cache
     def load(auto_class, family, head=None):
         path = folder(family, head or usual_head(family))
-        messages = Messages(level=logging.WARNING)
-        logging.getLogger("transformers").addHandler(messages)
-        try:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
-                model, info = getattr(transformers, auto_class).from_pretrained(path, output_loading_info=True)
-        finally:
-            logging.getLogger("transformers").removeHandler(messages)
-        texts = tuple(text.replace(str(path), path.name) for text in messages.texts)
+        with torch.random.fork_rng(devices=[]), messages.logged() as records:
+            torch.default_generator.manual_seed(seed)
+            model, info = getattr(transformers, auto_class).from_pretrained(path, output_loading_info=True)
+        texts = tuple(record.getMessage().replace(str(path), path.name) for record in records)
         words = {word for text in texts for word in re.findall(r"[\w.]+", text)}
         loaded = Loaded(model, set(info["missing_keys"]), set(info["unexpected_keys"]), texts, words)
         buffers = loaded.bare(name for name, _ in model.named_buffers())
@@ -160,17 +148,6 @@ def load(folder, request):
         return replace(loaded, missing=missing)
 
     return load
-
-
-class Messages(logging.Handler):
-    """Keeps the texts of what is logged."""
-
-    def __init__(self, level):
-        super().__init__(level)
-        self.texts = []
-
-    def emit(self, record):
-        self.texts.append(record.getMessage())
 
 
 @functools.cache
@@ -569,10 +546,10 @@ def test_what_is_new_is_told(auto_class, family, load, evidence):
     ("auto_class", "family"),
     [pair for pair in ACCEPTED if pair[1] == "bert" or pair[0] == "AutoModelForSequenceClassification"],
 )
-def test_what_is_new_is_random(auto_class, family, load, folder, request, evidence):
+def test_what_is_new_is_random(auto_class, family, load, folder, seed, evidence):
     """Loaded again under another seed, the new matrices are others; everything else is the same."""
     loaded = load(auto_class, family)
-    torch.manual_seed(request.config.getoption("--claims-seed", 0) + 1)
+    torch.manual_seed(seed + 1)
     again = getattr(transformers, auto_class).from_pretrained(folder(family, usual_head(family)))
     others = dict(again.named_parameters())
     differing = {name for name, it in loaded.model.named_parameters() if not torch.equal(it, others[name])}

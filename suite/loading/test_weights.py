@@ -226,7 +226,6 @@ def import_every_class(fresh_process):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("every class")
 @pytest.mark.claim("weights.class-chosen.every-entry.imported")
 def test_every_class_imported(fresh_process, evidence):
     """Every class that the Auto classes may choose can be imported."""
@@ -237,7 +236,6 @@ def test_every_class_imported(fresh_process, evidence):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("every class")
 @pytest.mark.correction("weights.class-chosen.every-entry.imported")
 def test_only_classes_that_do_not_exist_fail(fresh_process, evidence):
     """A class that cannot be imported does not exist under that name: no import fails for another reason."""
@@ -248,7 +246,6 @@ def test_only_classes_that_do_not_exist_fail(fresh_process, evidence):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("every class")
 @pytest.mark.claim("weights.class-chosen.every-entry.usable")
 def test_no_class_waits_for_a_package(fresh_process, evidence):
     """No class that the Auto classes may choose waits for a package that the library does not install."""
@@ -259,7 +256,6 @@ def test_no_class_waits_for_a_package(fresh_process, evidence):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("every class")
 @pytest.mark.correction("weights.class-chosen.every-entry.usable")
 def test_error_names_the_package(fresh_process, evidence):
     """A class whose package is missing is imported as a stand-in, which names the package when it is instantiated."""

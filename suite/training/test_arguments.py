@@ -141,7 +141,6 @@ def test_load_best_model_at_end(tmp_path):
     assert (arguments.metric_for_best_model, arguments.greater_is_better) == ("loss", False)
 
 
-@pytest.mark.xdist_group("no GPU")
 @pytest.mark.claim("args.accepted.fp16")
 def test_fp16(fresh_process):
     """Half precision can be asked for, on a machine without a GPU, too."""
@@ -154,7 +153,6 @@ def test_fp16(fresh_process):
     assert fresh_process(construct, env=NO_GPU) is True
 
 
-@pytest.mark.xdist_group("no GPU")
 @pytest.mark.correction("args.accepted.fp16")
 def test_fp16_where_there_is_a_gpu(fresh_process):
     """Asked for only where there is a GPU, half precision is accepted everywhere, and absent without one."""
@@ -275,7 +273,6 @@ PRINTED_VALUES = {
 }
 
 
-@pytest.mark.xdist_group("no GPU")
 @pytest.mark.claim("args.block")
 def test_the_block_constructs(fresh_process):
     """The printed call gives an object with the printed values, on a machine without a GPU."""
@@ -283,7 +280,6 @@ def test_the_block_constructs(fresh_process):
     assert {name: made[name] for name in PRINTED_VALUES} == PRINTED_VALUES
 
 
-@pytest.mark.xdist_group("no GPU")
 @pytest.mark.correction("args.block")
 def test_the_corrected_block_constructs(fresh_process):
     """With two keywords corrected, and fp16 left to the machine, the call gives an object with the printed values."""
@@ -292,7 +288,6 @@ def test_the_corrected_block_constructs(fresh_process):
     assert made[spelling.evaluation_strategy()] == "epoch"
 
 
-@pytest.mark.xdist_group("no GPU")
 @pytest.mark.needs("transformers>=4.41")
 @pytest.mark.correction("args.block")
 def test_the_recommended_block_constructs(fresh_process):
@@ -302,7 +297,6 @@ def test_the_recommended_block_constructs(fresh_process):
     assert made["eval_strategy"] == "epoch"
 
 
-@pytest.mark.xdist_group("no GPU")
 @pytest.mark.claim("args.block.cpu")
 def test_the_block_on_a_cpu(fresh_process):
     """Without a GPU the printed call gives arguments for the CPU, in half precision."""
@@ -310,7 +304,6 @@ def test_the_block_on_a_cpu(fresh_process):
     assert (made["device"], made["fp16"]) == ("cpu", True)
 
 
-@pytest.mark.xdist_group("no GPU")
 @pytest.mark.correction("args.block.cpu")
 def test_the_corrected_block_on_a_cpu(fresh_process):
     """Without a GPU the corrected call gives arguments for the CPU, in full precision."""

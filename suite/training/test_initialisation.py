@@ -10,6 +10,9 @@ from transformers import AutoConfig, AutoModelForMaskedLM
 from fixtures import checkpoints
 from fixtures.normal import assert_normal
 
+# New parameters and masks are drawn from torch's global generator.
+pytestmark = pytest.mark.usefixtures("seeded")
+
 AUTO_CLASSES = [name for name in dir(transformers) if name == "AutoModel" or name.startswith("AutoModelFor")]
 
 # Models of a mapping made by their own class: family, head, Auto class.
@@ -22,14 +25,6 @@ OWN_CLASSES = [
     ("gpt2", "causal-lm", "AutoModelForCausalLM"),
     ("t5", "seq2seq", "AutoModelForSeq2SeqLM"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def _seeded(request):
-    """New parameters are drawn from torch's global generator; afterwards it is as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(request.config.getoption("--claims-seed", 0))
-        yield
 
 
 @pytest.fixture

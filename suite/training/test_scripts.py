@@ -29,8 +29,6 @@ from transformers import (
 
 from fixtures import blocks, checkpoints, spelling
 
-pytestmark = pytest.mark.xdist_group("scripts")  # the trainings by two processes are looked at by several specs
-
 TASKS = {"masked": ("bert", "masked-lm"), "causal": ("gpt2", "causal-lm")}
 MODELS = {"masked": AutoModelForMaskedLM, "causal": AutoModelForCausalLM}
 

@@ -25,7 +25,6 @@ from transformers import (
 from fixtures import blocks, checkpoints, spelling
 
 # One training is looked at by many specs, and one process without a GPU is shared with those of the arguments.
-pytestmark = pytest.mark.xdist_group("no GPU")
 
 # 65 blocks in batches of 8: 8 whole batches and a last one of 1 make an epoch of 9 steps.
 TRAINING_BLOCKS, BATCH_SIZE, STEPS_PER_EPOCH, EPOCHS = 65, 8, 9, 3

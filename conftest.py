@@ -35,7 +35,7 @@ from reports.verdict import CLAIM_HOLDS, Role
 SPECIFICATIONS = tuple(Path(__file__).parent / "suite" / part for part in ("hub", "loading", "data", "training"))
 LEDGER = pytest.StashKey[ledger.Ledger]()
 CHOSEN = pytest.StashKey[frozenset[str]]()
-CLAIMED = pytest.StashKey[dict[pytest.Item, tuple[ledger.Claim, Role]]]()
+CLAIMED = pytest.StashKey[tuple[ledger.Claim, Role]]()  # of an item: which claim it judges, and how
 
 # No deadline (a first call compiles and imports), the same examples on every release, nothing written to the folder.
 hypothesis.configuration.set_hypothesis_home_dir(
@@ -225,12 +225,12 @@ def seeded(seed: int) -> Iterator[None]:
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
     claims, chosen = config.stash[LEDGER], config.stash[CHOSEN]
     versions = environment.installed()
-    config.stash[CLAIMED] = {}
     try:
         claimed = {item: _claim_of(item, claims) for item in items if _is_spec(item)}
         if _everything(config) and not session.testsfailed:  # a module that cannot be imported is told as that
             _complete(claims, {(claim.id, role) for claim, role in claimed.values()})
         for item, (claim, role) in claimed.items():
+            item.stash[CLAIMED] = claim, role  # not in a dictionary of items: xdist changes what they are hashed by
             _expect(item, claim, role, versions)
             item.add_marker(pytest.mark.xdist_group(_group(item)))
     except ledger.LedgerError as error:
@@ -240,7 +240,6 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
         config.workeroutput["usage"] = f"{type(error).__name__}: {error}"
         items.clear()
         return
-    config.stash[CLAIMED] = claimed
     everywhere = config.stash[ENDPOINT] is None
     if len(chosen) < len(claims.claims) or not everywhere:
         kept = [item for item in items if item in claimed and claimed[item][0].id in chosen]
@@ -348,8 +347,8 @@ def pytest_runtest_makereport(
         report = yield
     finally:
         item.config.option.tbstyle = style
-    if item in item.config.stash[CLAIMED]:
-        claim, role = item.config.stash[CLAIMED][item]
+    if CLAIMED in item.stash:
+        claim, role = item.stash[CLAIMED]
         spec = observe(report, call, claim, role, item.stash.get(EVIDENCE, {}))
         if spec is not None:
             report.user_properties.append(("spec", asdict(spec)))

@@ -73,13 +73,13 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     found = {}
     for name in wanted[share - 1 :: shares]:
         lie = known[name]
-        items = list(_concerned(session, lie, config.stash[policy.CLAIMED], config.option.all_claims))
+        items = list(_concerned(session, lie, policy, config.option.all_claims))
         started = time.perf_counter()
         noticed = _try(session, lie, items, policy)
         found[name] = {
             "says": lie.says,
             "claims": sorted(lie.claims),
-            "tried": len({config.stash[policy.CLAIMED][item][0].id for item in items}),
+            "tried": len({item.stash[policy.CLAIMED][0].id for item in items}),
             "noticed": noticed,
             "seconds": round(time.perf_counter() - started, 2),
         }
@@ -89,14 +89,15 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     return True
 
 
-def _concerned(session: pytest.Session, lie: Lie, claimed: Any, everything: bool) -> Iterator[pytest.Item]:
-    ids = sorted({claim.id for claim, _ in claimed.values()})
+def _concerned(session: pytest.Session, lie: Lie, policy: Any, everything: bool) -> Iterator[pytest.Item]:
+    claim_of = {item: item.stash[policy.CLAIMED][0].id for item in session.items if policy.CLAIMED in item.stash}
+    ids = sorted(set(claim_of.values()))
     if missing := set(lie.claims) - set(ids):
         raise pytest.UsageError(f"{lie.name}: no specs for {', '.join(sorted(missing))}")
     others = [claim for claim in ids if claim not in lie.claims]
     sample = others if everything else random.Random(lie.name).sample(others, min(SAMPLE, len(others)))
     wanted = {*lie.claims, *sample}
-    return (item for item in session.items if item in claimed and claimed[item][0].id in wanted)
+    return (item for item in session.items if claim_of.get(item) in wanted)
 
 
 def _try(session: pytest.Session, lie: Lie, items: list[pytest.Item], policy: Any) -> dict[str, str]:

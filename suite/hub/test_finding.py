@@ -4,7 +4,8 @@ import inspect
 from urllib.parse import parse_qs
 
 import pytest
-from huggingface_hub import HfApi, list_datasets, list_models, list_spaces
+from huggingface_hub import HfApi, list_datasets, list_models
+from huggingface_hub.hf_api import list_spaces  # not at the package's top on the oldest releases
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -11,12 +11,12 @@ from huggingface_hub import (
     ModelCard,
     ModelCardData,
     dataset_info,
-    list_spaces,
     model_info,
     snapshot_download,
     space_info,
     upload_file,
 )
+from huggingface_hub.hf_api import list_spaces  # not at the package's top on the oldest releases
 from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification, pipeline
 
 from fixtures import checkpoints

@@ -14,7 +14,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import safetensors.torch
 import torch
 from transformers import (
     AutoConfig,
@@ -122,7 +121,7 @@ def test_fine_tuning(checkpoint_of, tmp_path, evidence, task):
     """A model that is made of a checkpoint starts with its parameters, and is trained further: its loss falls."""
     set_seed(0)
     model = MODELS[task].from_pretrained(checkpoint_of[task])
-    stored = safetensors.torch.load_file(checkpoint_of[task] / "model.safetensors")
+    stored = checkpoints.state(*TASKS[task])
     assert distance(parameters(model), stored) == 0
     losses = train(model, checkpoint_of[task], task, tmp_path)
     evidence["losses"] = [losses[0], losses[-1]]

@@ -179,9 +179,11 @@ def test_nothing_is_written_where_something_cannot_be_made(house, monkeypatch, c
 
 
 def test_unknown_release_is_wrong_usage(capsys):
-    """A release that is not in the list: exit code 4, and which there are."""
+    """A release that is not in the list: exit code 4, which there are, and why there are no older ones."""
     assert make.main(["4.22"]) == 4
-    assert f"not in releases.csv: 4.22. It has {OLDEST}, " in capsys.readouterr().err
+    message = capsys.readouterr().err
+    assert f"not in releases.csv: 4.22. It has {OLDEST}, " in message
+    assert "not-run, no wheel" in message
 
 
 def test_index_that_cannot_be_reached():

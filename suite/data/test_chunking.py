@@ -4,7 +4,6 @@
 # ruff: noqa: RET504, RUF015, SIM118
 
 import inspect
-import json
 import random
 import textwrap
 from itertools import accumulate, chain, pairwise
@@ -93,11 +92,7 @@ def lm_datasets():
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory):
     """An uncased BERT tokenizer with a small vocabulary."""
-    folder = tmp_path_factory.mktemp("uncased")
-    for name, content in vocabulary.wordpiece_files().items():
-        (folder / name).write_bytes(content)
-    (folder / "config.json").write_text(json.dumps({"model_type": "bert"}))
-    return AutoTokenizer.from_pretrained(folder)
+    return AutoTokenizer.from_pretrained(vocabulary.write_uncased(tmp_path_factory.mktemp("uncased")))
 
 
 @pytest.fixture(scope="module")

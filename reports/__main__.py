@@ -1,18 +1,22 @@
 """What becomes of results: `python -m reports COMMAND`.
 
-Exit codes: 0 done; 1 ledger and results disagree (`record`); 3 a result or the ledger cannot be used; 4 wrong usage.
+Exit codes: 0 done; 1 ledger and results disagree (`record`, `sweep`); 3 a file cannot be used; 4 wrong usage.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
+import time
 from pathlib import Path
 
 from packaging.version import Version
 
-from reports import compare, ledger, ranges, readme, results, summary
+from fixtures.releases import ReleaseError, releases
+from reports import compare, ledger, ranges, readme, results, summary, sweep
+from reports.environment import LockError
 from reports.verdict import from_document
 
 README = Path(__file__).parent.parent / "README.md"
@@ -32,7 +36,15 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(ledger.load(), options))
-    except (results.ResultError, ledger.LedgerError, readme.ReadmeError, ranges.Contradiction) as error:
+    except (
+        results.ResultError,
+        ledger.LedgerError,
+        readme.ReadmeError,
+        ranges.Contradiction,
+        ReleaseError,
+        LockError,
+        sweep.SweepError,
+    ) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 3
 
@@ -56,6 +68,11 @@ def _parser() -> Usage:
     upgrade.add_argument("after", type=_path, metavar="TO", help=run)
     upgrade.add_argument("--format", choices=["text", "markdown", "json"], default="text")
     upgrade.set_defaults(run=_compare)
+
+    run_all = commands.add_parser("sweep", help="run the suite on releases, each in its tox environment; resumes")
+    run_all.add_argument("minor", nargs="*", metavar="MINOR", help="as 4.57; without: all that are listed")
+    run_all.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="releases at a time")
+    run_all.set_defaults(run=_sweep)
 
     record = commands.add_parser("record", help="propose ranges for the ledger where recorded runs contradict it")
     record.add_argument("result", type=_path, nargs="*", metavar="RUN", help=f"{run}; without: all that are recorded")
@@ -90,6 +107,22 @@ def _compare(claims: ledger.Ledger, options: argparse.Namespace) -> int:
     else:
         print("\n".join((compare.markdown if options.format == "markdown" else compare.lines)(before, after, found)))
     return 0
+
+
+def _sweep(_: ledger.Ledger, options: argparse.Namespace) -> int:
+    listed = releases()
+    if unknown := [minor for minor in options.minor if minor not in listed]:
+        raise ReleaseError(
+            f"no release {', '.join(unknown)}; listed are {min(listed, key=Version)} to {max(listed, key=Version)}"
+        )
+    wanted = [listed[minor] for minor in options.minor or listed]
+    started, codes, ran = time.monotonic(), [], 0
+    for row in sweep.sweep(wanted, options.jobs):
+        codes.append(row.code)
+        ran += row.seconds > 0
+        left = (time.monotonic() - started) / ran * (len(wanted) - len(codes)) if ran else 0
+        print(f"{row}  {len(codes)}/{len(wanted)}" + (f", {left / 60:.0f} min left" if left else ""), flush=True)
+    return max(codes, default=0)
 
 
 def _record(claims: ledger.Ledger, options: argparse.Namespace) -> int:

@@ -40,7 +40,7 @@ class WrongFooter(ResultError):
 
 @dataclass(frozen=True)
 class Environment:
-    """Where a run took place: releases, device, and the lock file its packages came from (if it came from one)."""
+    """Where a run took place: releases, device, the lock file its packages came from (if from one), the suite."""
 
     release: str
     as_of: str | None
@@ -49,6 +49,7 @@ class Environment:
     device: str
     packages: Mapping[str, str]
     lock: str | None
+    suite: str
 
 
 @dataclass(frozen=True)

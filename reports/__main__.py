@@ -15,12 +15,11 @@ from pathlib import Path
 from packaging.version import Version
 
 from fixtures.releases import ReleaseError, releases
-from reports import compare, ledger, ranges, readme, results, summary, sweep
+from reports import archive, compare, ledger, ranges, readme, results, summary, sweep
 from reports.environment import LockError
 from reports.verdict import from_document
 
 README = Path(__file__).parent.parent / "README.md"
-RECORDED = Path(__file__).parent / "results"
 
 
 class Usage(argparse.ArgumentParser):
@@ -74,6 +73,10 @@ def _parser() -> Usage:
     run_all.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="releases at a time")
     run_all.set_defaults(run=_sweep)
 
+    new = commands.add_parser("keep", help="record results of full runs, as results/5.23.json, in reports/results/")
+    new.add_argument("result", type=Path, nargs="+", metavar="FILE")
+    new.set_defaults(run=_keep)
+
     record = commands.add_parser("record", help="propose ranges for the ledger where recorded runs contradict it")
     record.add_argument("result", type=_path, nargs="*", metavar="RUN", help=f"{run}; without: all that are recorded")
     record.set_defaults(run=_record)
@@ -83,10 +86,10 @@ def _parser() -> Usage:
 def _path(name: str) -> Path:
     if name.endswith(".json"):
         return Path(name)
-    recorded = sorted((path.stem for path in RECORDED.glob("*.json")), key=Version)
+    recorded = archive.recorded()
     if name not in recorded:
         raise argparse.ArgumentTypeError(f"no run of {name!r} is recorded; recorded are {', '.join(recorded)}")
-    return RECORDED / f"{name}.json"
+    return recorded[name]
 
 
 def _show(claims: ledger.Ledger, options: argparse.Namespace) -> int:
@@ -109,6 +112,18 @@ def _compare(claims: ledger.Ledger, options: argparse.Namespace) -> int:
     return 0
 
 
+def _keep(_: ledger.Ledger, options: argparse.Namespace) -> int:
+    documents = {}
+    for path in options.result:
+        result = results.read(path)
+        if result.selection:
+            raise results.ResultError(f"{path}: a part of the suite ({', '.join(result.selection)}); run all of it")
+        documents[ranges.minor(result.environment.release)] = json.loads(path.read_text(encoding="utf-8"))
+    archive.keep(documents)
+    print(f"recorded: {', '.join(documents)}", file=sys.stderr)
+    return 0
+
+
 def _sweep(_: ledger.Ledger, options: argparse.Namespace) -> int:
     listed = releases()
     if unknown := [minor for minor in options.minor if minor not in listed]:
@@ -126,10 +141,7 @@ def _sweep(_: ledger.Ledger, options: argparse.Namespace) -> int:
 
 
 def _record(claims: ledger.Ledger, options: argparse.Namespace) -> int:
-    recorded = [
-        results.read(path)
-        for path in options.result or sorted(RECORDED.glob("*.json"), key=lambda path: Version(path.stem))
-    ]
+    recorded = [results.read(path) for path in options.result or archive.recorded().values()]
     proposals = ranges.propose(claims, recorded)
     for proposal in proposals:
         print(f"[{json.dumps(proposal.claim.id)}]  # the ledger is wrong on {', '.join(proposal.wrong)}")

@@ -1,15 +1,22 @@
 """What becomes of results: `python -m reports COMMAND`.
 
-Exit codes: 0 done; 3 a result or the ledger cannot be used; 4 wrong usage (as pytest's).
+Exit codes: 0 done; 1 ledger and results disagree (`record`, `sweep`); 3 a file cannot be used; 4 wrong usage.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import sys
+import time
 from pathlib import Path
 
-from reports import ledger, readme, results, summary
+from packaging.version import Version
+
+from fixtures.releases import ReleaseError, releases
+from reports import archive, compare, ledger, ranges, readme, results, summary, sweep
+from reports.environment import LockError
 from reports.verdict import from_document
 
 README = Path(__file__).parent.parent / "README.md"
@@ -25,24 +32,125 @@ class Usage(argparse.ArgumentParser):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    parser = Usage(prog="python -m reports", description="What becomes of results.")
-    commands = parser.add_subparsers(dest="command", required=True, parser_class=Usage)
-    show = commands.add_parser("show", help="print the summary of a recorded run")
-    show.add_argument("file", type=Path, help="a result document, as reports/results/5.23.json")
-    table = commands.add_parser("readme", help="write the README's table from a recorded run")
-    table.add_argument("file", type=Path, help="a result document, as reports/results/5.23.json")
-    table.add_argument("--check", action="store_true", help="write nothing; fail if the README differs")
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
     try:
-        result = results.read(options.file)
-        claims = ledger.load()
-        if options.command == "show":
-            print("\n".join(summary.lines(claims, from_document(claims, result.claims))))
-            return 0
-        return readme.update(README, readme.table(claims, result), check=options.check)
-    except (results.ResultError, ledger.LedgerError, readme.ReadmeError) as error:
+        return int(options.run(ledger.load(), options))
+    except (
+        results.ResultError,
+        ledger.LedgerError,
+        readme.ReadmeError,
+        ranges.Contradiction,
+        ReleaseError,
+        LockError,
+        sweep.SweepError,
+    ) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 3
+
+
+def _parser() -> Usage:
+    parser = Usage(prog="python -m reports", description="What becomes of results.")
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=Usage)
+    run = "a recorded release, as 5.23, or the path of a result document"
+
+    show = commands.add_parser("show", help="print the summary of a recorded run")
+    show.add_argument("result", type=_path, metavar="RUN", help=run)
+    show.set_defaults(run=_show)
+
+    table = commands.add_parser("readme", help="write the README's table from a recorded run")
+    table.add_argument("result", type=_path, metavar="RUN", help=run)
+    table.add_argument("--check", action="store_true", help="write nothing; fail if the README differs")
+    table.set_defaults(run=_readme)
+
+    upgrade = commands.add_parser("compare", help="what changes for somebody who upgrades")
+    upgrade.add_argument("before", type=_path, metavar="FROM", help=run)
+    upgrade.add_argument("after", type=_path, metavar="TO", help=run)
+    upgrade.add_argument("--format", choices=["text", "markdown", "json"], default="text")
+    upgrade.set_defaults(run=_compare)
+
+    run_all = commands.add_parser("sweep", help="run the suite on releases, each in its tox environment; resumes")
+    run_all.add_argument("minor", nargs="*", metavar="MINOR", help="as 4.57; without: all that are listed")
+    run_all.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="releases at a time")
+    run_all.set_defaults(run=_sweep)
+
+    new = commands.add_parser("keep", help="record results of full runs, as results/5.23.json, in reports/results/")
+    new.add_argument("result", type=Path, nargs="+", metavar="FILE")
+    new.set_defaults(run=_keep)
+
+    record = commands.add_parser("record", help="propose ranges for the ledger where recorded runs contradict it")
+    record.add_argument("result", type=_path, nargs="*", metavar="RUN", help=f"{run}; without: all that are recorded")
+    record.set_defaults(run=_record)
+    return parser
+
+
+def _path(name: str) -> Path:
+    if name.endswith(".json"):
+        return Path(name)
+    recorded = archive.recorded()
+    if name not in recorded:
+        raise argparse.ArgumentTypeError(f"no run of {name!r} is recorded; recorded are {', '.join(recorded)}")
+    return recorded[name]
+
+
+def _show(claims: ledger.Ledger, options: argparse.Namespace) -> int:
+    judged = from_document(claims, results.read(options.result).claims)
+    print("\n".join(summary.lines(claims, judged)))
+    return 0
+
+
+def _readme(claims: ledger.Ledger, options: argparse.Namespace) -> int:
+    return readme.update(README, readme.table(claims, results.read(options.result)), check=options.check)
+
+
+def _compare(claims: ledger.Ledger, options: argparse.Namespace) -> int:
+    before, after = results.read(options.before), results.read(options.after)
+    found = compare.changes(claims, before, after)
+    if options.format == "json":
+        print(json.dumps(compare.document(before, after, found), indent=1, ensure_ascii=False))
+    else:
+        print("\n".join((compare.markdown if options.format == "markdown" else compare.lines)(before, after, found)))
+    return 0
+
+
+def _keep(_: ledger.Ledger, options: argparse.Namespace) -> int:
+    documents = {}
+    for path in options.result:
+        result = results.read(path)
+        if result.selection:
+            raise results.ResultError(f"{path}: a part of the suite ({', '.join(result.selection)}); run all of it")
+        documents[ranges.minor(result.environment.release)] = json.loads(path.read_text(encoding="utf-8"))
+    archive.keep(documents)
+    print(f"recorded: {', '.join(documents)}", file=sys.stderr)
+    return 0
+
+
+def _sweep(_: ledger.Ledger, options: argparse.Namespace) -> int:
+    listed = releases()
+    if unknown := [minor for minor in options.minor if minor not in listed]:
+        raise ReleaseError(
+            f"no release {', '.join(unknown)}; listed are {min(listed, key=Version)} to {max(listed, key=Version)}"
+        )
+    wanted = [listed[minor] for minor in options.minor or listed]
+    started, codes, ran = time.monotonic(), [], 0
+    for row in sweep.sweep(wanted, options.jobs):
+        codes.append(row.code)
+        ran += row.seconds > 0
+        left = (time.monotonic() - started) / ran * (len(wanted) - len(codes)) if ran else 0
+        print(f"{row}  {len(codes)}/{len(wanted)}" + (f", {left / 60:.0f} min left" if left else ""), flush=True)
+    return max(codes, default=0)
+
+
+def _record(claims: ledger.Ledger, options: argparse.Namespace) -> int:
+    recorded = [results.read(path) for path in options.result or archive.recorded().values()]
+    proposals = ranges.propose(claims, recorded)
+    for proposal in proposals:
+        print(f"[{json.dumps(proposal.claim.id)}]  # the ledger is wrong on {', '.join(proposal.wrong)}")
+        for package, text in proposal.ranges:
+            print(f"holds = {{ {package} = {json.dumps(text)} }}")
+        if not proposal.ranges:
+            print('holds = "never"')
+    print(f"{len(recorded)} results, {len(proposals)} claims on which the ledger disagrees with them", file=sys.stderr)
+    return 1 if proposals else 0
 
 
 if __name__ == "__main__":

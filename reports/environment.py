@@ -14,7 +14,19 @@ from pathlib import Path
 
 from reports.results import Environment
 
-RELEASES = Path(__file__).parent.parent / "fixtures" / "releases"
+HOUSE = Path(__file__).parent.parent
+RELEASES = HOUSE / "fixtures" / "releases"
+
+#: What a verdict depends on beside the installed packages, as glob patterns below the house.
+_SUITE = (
+    "conftest.py",
+    "suite/claims.toml",
+    *(f"suite/{part}/**/*.py" for part in ("hub", "loading", "data", "training")),
+    "fixtures/*.py",
+    "fixtures/hub/**/*.py",
+    "fixtures/scripts/**/*.py",
+    *(f"reports/{name}.py" for name in ("ledger", "recorder", "verdict")),
+)
 
 
 class LockError(ValueError):
@@ -42,13 +54,29 @@ def installed() -> dict[str, str]:
     }
 
 
-def locked(lock: Path) -> dict[str, str]:
-    """Package -> version pinned in a lock file. Raises LockError if it can't be read."""
+def suite(house: Path = HOUSE) -> str:
+    """The digest of ledger, specs, fixtures and policy: two runs of one digest on one lock give the same verdicts."""
+    digest = hashlib.sha256()
+    for path in sorted({path for pattern in _SUITE for path in house.glob(pattern)}):
+        digest.update(f"{path.relative_to(house).as_posix()}\0".encode() + path.read_bytes() + b"\0")
+    return f"sha256:{digest.hexdigest()}"
+
+
+def digest_of(lock: Path) -> str:
+    """The digest by which a result names its lock file. Raises LockError if it can't be read."""
+    return "sha256:" + hashlib.sha256(_content(lock)).hexdigest()
+
+
+def _content(lock: Path) -> bytes:
     try:
-        text = lock.read_text(encoding="utf-8")
+        return lock.read_bytes()
     except OSError as error:
         raise LockError(f"{lock}: {error.strerror}; make it with `python -m fixtures.releases`") from error
-    pins = re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", text, flags=re.MULTILINE)
+
+
+def locked(lock: Path) -> dict[str, str]:
+    """Package -> version pinned in a lock file. Raises LockError if it can't be read."""
+    pins = re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", _content(lock).decode(), flags=re.MULTILINE)
     return {canonical(name): version for name, version in pins}
 
 
@@ -68,9 +96,8 @@ def describe(versions: Mapping[str, str], device: str) -> Environment:
         ]
         if wrong:
             raise LockError(f"{lock} is not what is installed: {', '.join(wrong)}; build the environment anew")
-        content = path.read_bytes()
-        digest = "sha256:" + hashlib.sha256(content).hexdigest()
-        dated = re.search(rb"^# as of (\d{4}-\d{2}-\d{2})", content, flags=re.MULTILINE)
+        digest = digest_of(path)
+        dated = re.search(rb"^# as of (\d{4}-\d{2}-\d{2})", _content(path), flags=re.MULTILINE)
         as_of = dated.group(1).decode() if dated else None
     return Environment(
         release=versions.get("transformers", "none"),
@@ -80,4 +107,5 @@ def describe(versions: Mapping[str, str], device: str) -> Environment:
         device=device,
         packages=dict(sorted(versions.items())),
         lock=digest,
+        suite=suite(),
     )

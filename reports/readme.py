@@ -40,7 +40,7 @@ def _lines(ledger: Ledger, result: Result) -> Iterator[str]:
     refuted = [entry for entry in judged if entry.verdict == "refuted"]
     sentences = [entry for entry in refuted if entry.claim.id.count(".") == 1]
     yield f"Refuted are {len(sentences)} of the lecture's own sentences, below, and {len(refuted) - len(sentences)} of"
-    yield "their parts: what a sentence implies at some edge. `python -m reports show FILE` prints them all."
+    yield "their parts: what a sentence implies at some edge. `python -m reports show RUN` prints them all."
     yield ""
     yield "| refuted | slide | the lecture says | what is true instead |"
     yield "|---|---|---|---|"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,6 +12,7 @@ from typing import Any
 
 import jsonschema
 
+from reports import archive
 from reports.verdict import VERDICTS, Judged
 
 SCHEMA = json.loads((Path(__file__).parent / "results.schema.json").read_text(encoding="utf-8"))
@@ -40,7 +40,7 @@ class WrongFooter(ResultError):
 
 @dataclass(frozen=True)
 class Environment:
-    """Where a run took place: releases, device, and the lock file its packages came from (if it came from one)."""
+    """Where a run took place: releases, device, the lock file its packages came from (if from one), the suite."""
 
     release: str
     as_of: str | None
@@ -49,6 +49,7 @@ class Environment:
     device: str
     packages: Mapping[str, str]
     lock: str | None
+    suite: str
 
 
 @dataclass(frozen=True)
@@ -97,12 +98,7 @@ def write(made: Mapping[str, Any], path: Path) -> None:
     """Write a document in one step: a reader sees the old file or the new one, never half of it."""
     jsonschema.validate(made, SCHEMA)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        partial.write_text(json.dumps(made, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    archive.write(path, json.dumps(made, indent=1, ensure_ascii=False) + "\n")
 
 
 def read(path: Path) -> Result:
@@ -122,9 +118,13 @@ def read(path: Path) -> Result:
     counted = counts([(claim["verdict"], claim["drift"]) for claim in made["claims"].values()])
     if wrong := {key: made["footer"][key] for key in counted if made["footer"][key] != counted[key]}:
         raise WrongFooter(f"{path}: the footer says {wrong}, its claims say {counted}; the file was edited")
+    try:
+        claims = archive.expand(made, path.parent)["claims"]
+    except (archive.MissingEvidence, ValueError) as error:
+        raise UnreadableResult(f"{path}: {error}; record it again") from error
     return Result(
         environment=Environment(**made["environment"]),
         selection=tuple(made["selection"]),
-        claims=made["claims"],
+        claims=claims,
         footer=made["footer"],
     )

@@ -43,7 +43,7 @@ def _reasons(judged: Sequence[Judged]) -> Iterator[str]:
     reasons = Counter(entry.reason for entry in judged if entry.verdict == "not-run")
     if reasons:
         yield ""
-        yield from _text(
+        yield from text(
             "not run: ", ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items(), key=str))
         )
 
@@ -57,8 +57,8 @@ def _refuted(judged: Sequence[Judged]) -> Iterator[str]:
         claim = entry.claim
         yield ""
         yield f"  {claim.id}  (slide {', '.join(map(str, claim.slides))})"
-        yield from _text("    says     ", claim.statement)
-        yield from _text("    instead  ", claim.correction or "(no correction is written for this release)")
+        yield from text("    says     ", claim.statement)
+        yield from text("    instead  ", claim.correction or "(no correction is written for this release)")
         if claim.instead:
             yield "    write"  # code is not wrapped: it is there to be copied
             yield from indent(dedent(claim.instead).strip("\n"), "      ").splitlines()
@@ -71,29 +71,30 @@ def _disagreements(judged: Sequence[Judged]) -> Iterator[str]:
     for entry in drifted:
         for spec in entry.specs:
             if spec.drift and spec.role == "correction":
-                yield from _text(f"  {entry.claim.id}: ", "its correction is not true here")
+                yield from text(f"  {entry.claim.id}: ", "its correction is not true here")
             elif spec.drift and spec.outcome == "passed":
-                yield from _text(f"  {entry.claim.id}: ", "holds here, the ledger says it is refuted")
+                yield from text(f"  {entry.claim.id}: ", "holds here, the ledger says it is refuted")
             elif spec.drift:
-                yield from _text(f"  {entry.claim.id}: ", "refuted here, the ledger says it holds")
+                yield from text(f"  {entry.claim.id}: ", "refuted here, the ledger says it holds")
             else:
                 continue
-            yield from _text("    ", spec.id)
+            yield from text("    ", spec.id)
             if message := spec.evidence.get("exception", {}).get("message"):
-                yield from _text("    ", message.partition("\n")[0])
+                yield from text("    ", message.partition("\n")[0])
     if broken := [entry for entry in judged if entry.verdict == "error"]:
         yield ""
         yield f"errors ({len(broken)}): nothing can be said of these claims"
         for entry in broken:
             for spec in entry.specs:
                 if spec.outcome == "error":
-                    yield from _text(f"  {entry.claim.id}: ", spec.reason or "")
-                    yield from _text("    ", spec.id)
+                    yield from text(f"  {entry.claim.id}: ", spec.reason or "")
+                    yield from text("    ", spec.id)
 
 
-def _text(label: str, text: str) -> list[str]:
+def text(label: str, words: str) -> list[str]:
+    """Words after a label, wrapped to 80 columns; further lines are indented below the first word."""
     return wrap(
-        " ".join(text.split()),
+        " ".join(words.split()),
         WIDTH,
         initial_indent=label,
         subsequent_indent=" " * min(len(label), 13),

@@ -4,7 +4,6 @@
 # ruff: noqa: RET504, RUF015, SIM118
 
 import inspect
-import json
 import random
 import textwrap
 from itertools import accumulate, chain, pairwise
@@ -93,11 +92,7 @@ def lm_datasets():
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory):
     """An uncased BERT tokenizer with a small vocabulary."""
-    folder = tmp_path_factory.mktemp("uncased")
-    for name, content in vocabulary.wordpiece_files().items():
-        (folder / name).write_bytes(content)
-    (folder / "config.json").write_text(json.dumps({"model_type": "bert"}))
-    return AutoTokenizer.from_pretrained(folder)
+    return AutoTokenizer.from_pretrained(vocabulary.write_uncased(tmp_path_factory.mktemp("uncased")))
 
 
 @pytest.fixture(scope="module")
@@ -345,16 +340,19 @@ def test_tail_is_discarded(lm_datasets, evidence):
 
 @pytest.mark.correction("chunk.drops-tail")
 def test_one_tail_per_batch_and_process(lm_datasets, evidence):
-    """Each batch of 1,000 rows of each process loses its own tail."""
-    expected = tails(SENTENCES, 128, num_proc=4)
-    kept = sum(map(len, ids(lm_datasets["train"])))
-    evidence |= {"tails": expected, "lost": sum(SENTENCES) - kept, "blocks": kept // 128}
-    assert sum(SENTENCES) - kept == sum(expected)
+    """Each batch of 1,000 rows of each process loses its own tail: the tokens at the end of its string."""
+    totals, lost_at_its_end = batches(SENTENCES, num_proc=4), tails(SENTENCES, 128, num_proc=4)
+    expected = [
+        token for end, tail in zip(accumulate(totals), lost_at_its_end, strict=True) for token in range(end - tail, end)
+    ]
+    lost = sorted(set(range(sum(SENTENCES))) - set(chain(*ids(lm_datasets["train"]))))
+    evidence |= {"tails": lost_at_its_end, "lost": len(lost)}
+    assert lost == expected
 
 
 @pytest.mark.correction("chunk.drops-tail")
 def test_one_batch_drops_one_tail():
-    """With `batch_size=None` and one process, one tail is lost per split."""
+    """With `batch_size=None` and one process, one tail is lost per split, and nothing else."""
     group_texts = slide_33()
     tokenized_datasets = DatasetDict({"train": numbered(SENTENCES), "validation": numbered(SENTENCES[:99])})
     lm_datasets = tokenized_datasets.map(
@@ -362,9 +360,9 @@ def test_one_batch_drops_one_tail():
         batched=True,
         batch_size=None,
     )
-    kept = {split: sum(map(len, ids(table))) for split, table in lm_datasets.items()}
-    expected = {"train": sum(SENTENCES) // 128 * 128, "validation": sum(SENTENCES[:99]) // 128 * 128}
-    assert kept == expected
+    for split, total in {"train": sum(SENTENCES), "validation": sum(SENTENCES[:99])}.items():
+        whole = total // 128 * 128
+        assert ids(lm_datasets[split]) == [list(range(start, start + 128)) for start in range(0, whole, 128)]
 
 
 @pytest.mark.claim("chunk.drops-tail.one-batch")

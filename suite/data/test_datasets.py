@@ -1,6 +1,5 @@
 """Slides 27 to 31: loading a dataset, its tables, columns and rows, and how prepared data is served."""
 
-import json
 import random
 from itertools import chain
 
@@ -35,11 +34,7 @@ def sizes(dataset):
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory):
     """An uncased BERT tokenizer with a small vocabulary."""
-    folder = tmp_path_factory.mktemp("uncased")
-    for name, content in vocabulary.wordpiece_files().items():
-        (folder / name).write_bytes(content)
-    (folder / "config.json").write_text(json.dumps({"model_type": "bert"}))
-    return AutoTokenizer.from_pretrained(str(folder))
+    return AutoTokenizer.from_pretrained(vocabulary.write_uncased(tmp_path_factory.mktemp("uncased")))
 
 
 # --- the package ------------------------------------------------------------------------------------------------------

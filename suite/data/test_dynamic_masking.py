@@ -5,7 +5,6 @@ all of them with a probability of less than 0.745 ** 60 = 2e-8 for one row alone
 """
 
 import copy
-import json
 import time
 from itertools import chain
 
@@ -32,11 +31,7 @@ BLOCK_SIZE = 128
 
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("checkpoint")
-    for name, content in vocabulary.wordpiece_files().items():
-        (folder / name).write_bytes(content)
-    (folder / "config.json").write_text(json.dumps(checkpoints.config("bert", "masked-lm")))
-    return AutoTokenizer.from_pretrained(folder)
+    return AutoTokenizer.from_pretrained(vocabulary.write_uncased(tmp_path_factory.mktemp("uncased")))
 
 
 def group_texts(examples):

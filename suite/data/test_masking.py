@@ -52,20 +52,16 @@ class Draw(NamedTuple):
 
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory):
-    return AutoTokenizer.from_pretrained(_folder(tmp_path_factory, "bert", "masked-lm", vocabulary.wordpiece_files()))
+    return AutoTokenizer.from_pretrained(vocabulary.write_uncased(tmp_path_factory.mktemp("uncased")))
 
 
 @pytest.fixture(scope="module")
 def tokenizer_without_mask(tmp_path_factory):
-    return AutoTokenizer.from_pretrained(_folder(tmp_path_factory, "gpt2", "causal-lm", vocabulary.bpe_files("gpt2")))
-
-
-def _folder(tmp_path_factory, family, head, tokenizer_files):
-    folder = tmp_path_factory.mktemp("checkpoint")
-    for name, content in tokenizer_files.items():
+    folder = tmp_path_factory.mktemp("gpt2")
+    for name, content in vocabulary.bpe_files("gpt2").items():
         (folder / name).write_bytes(content)
-    (folder / "config.json").write_text(json.dumps(checkpoints.config(family, head)))
-    return folder
+    (folder / "config.json").write_text(json.dumps(checkpoints.config("gpt2", "causal-lm")))
+    return AutoTokenizer.from_pretrained(folder)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Slide 32: one `map` call tokenises the column `text` in four processes."""
 
-import json
 import os
 import time
 
@@ -24,11 +23,7 @@ TABLES = st.lists(TEXTS, min_size=1, max_size=20)
 @pytest.fixture(scope="module")
 def model_id(tmp_path_factory):
     """A folder with an uncased BERT tokenizer: a small vocabulary with the published one's special ids."""
-    folder = tmp_path_factory.mktemp("uncased")
-    for name, content in vocabulary.wordpiece_files().items():
-        (folder / name).write_bytes(content)
-    (folder / "config.json").write_text(json.dumps({"model_type": "bert"}))
-    return str(folder)
+    return str(vocabulary.write_uncased(tmp_path_factory.mktemp("uncased")))
 
 
 @pytest.fixture(scope="module")

@@ -60,11 +60,21 @@ def test_an_organization_is_found_by_what_it_owns(filled):
 
 @pytest.mark.correction("hub.kinds")
 @pytest.mark.needs("huggingface_hub>=0.36")
-def test_an_organization_is_looked_up_by_its_name(filled):
+def test_an_organization_is_looked_up_by_its_name(hub):
     """The client looks an organization up by its exact name."""
-    assert HfApi().get_organization_overview("tiny").name == "tiny"
+    hub.model("google-bert/bert-base-uncased", {"README.md": "# One\n"})
+
+    assert HfApi().get_organization_overview("google-bert").name == "google-bert"
     with pytest.raises(OSError, match="404"):
-        HfApi().get_organization_overview("tin")
+        HfApi().get_organization_overview("google")
+
+
+@pytest.mark.correction("hub.kinds")
+def test_what_an_organization_owns_is_listed(filled):
+    """A listing by author has what the organization owns, and nothing else."""
+    filled.model("google-bert/bert-base-uncased", {"README.md": "# One\n"})
+
+    assert ids(list_models(author="google-bert")) == {"google-bert/bert-base-uncased"}
 
 
 @pytest.mark.claim("hub.kinds.text")

@@ -197,7 +197,7 @@ def test_members_upload_to_their_organization(hub, monkeypatch):
 @pytest.mark.claim("hub.upload.all-or-nothing")
 @pytest.mark.usefixtures("student")
 def test_an_upload_that_fails_changes_nothing(hub, tmp_path):
-    """An upload that fails at its end leaves the repository as it was; done again, it is complete."""
+    """An upload that fails at its end leaves the repository as it was; done again, it is complete, in one commit."""
     repo = hub.model("student/one", {"config.json": "{}"})
     before = state(hub)
     (tmp_path / "a.txt").write_text("a")
@@ -211,6 +211,8 @@ def test_an_upload_that_fails_changes_nothing(hub, tmp_path):
     hub.faults.clear()
     upload_folder(folder_path=str(tmp_path), repo_id="student/one")
     assert repo.files() == {"config.json": b"{}", "a.txt": b"a", "model.safetensors": WEIGHTS}
+    # What fails is that commit: there is no second one that could fail when half is done.
+    assert len(repo.commits) == len(before["model", "student/one"][0]) + 1
 
 
 @pytest.mark.claim("hub.upload.others-stay")

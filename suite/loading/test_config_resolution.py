@@ -669,19 +669,24 @@ def test_hf_home_takes_the_place_of_the_default(hub):
     assert (folder / "snapshots" / repo.sha / "config.json").is_file()
 
 
+def load_with_transformers_cache(repo_id: str, fresh_process: Processes) -> None:
+    """Load a config in a process in which TRANSFORMERS_CACHE names the folder `ELSEWHERE`."""
+
+    def load():
+        from transformers import AutoConfig
+
+        AutoConfig.from_pretrained(repo_id)
+
+    fresh_process(load, env={"TRANSFORMERS_CACHE": str(ELSEWHERE)})
+
+
 @pytest.mark.slow
 @pytest.mark.claim("config.cache-path.transformers-cache")
 @pytest.mark.usefixtures("empty_home")
 def test_transformers_cache_moves_the_cache(hub, fresh_process):
     """TRANSFORMERS_CACHE, the variable of older tutorials, moves the cache."""
-
-    def load():
-        from transformers import AutoConfig
-
-        AutoConfig.from_pretrained("tiny/moved")
-
     hub.model("tiny/moved", {"config.json": text(32)})
-    fresh_process(load, env={"TRANSFORMERS_CACHE": str(ELSEWHERE)})
+    load_with_transformers_cache("tiny/moved", fresh_process)
     assert list(ELSEWHERE.glob("models--tiny--moved/snapshots/*/config.json")) != []
 
 
@@ -690,14 +695,8 @@ def test_transformers_cache_moves_the_cache(hub, fresh_process):
 @pytest.mark.usefixtures("empty_home")
 def test_transformers_cache_is_ignored(hub, fresh_process):
     """TRANSFORMERS_CACHE is not read; HF_HOME is."""
-
-    def load():
-        from transformers import AutoConfig
-
-        AutoConfig.from_pretrained("tiny/not-moved")
-
     hub.model("tiny/not-moved", {"config.json": text(32)})
-    fresh_process(load, env={"TRANSFORMERS_CACHE": str(ELSEWHERE)})
+    load_with_transformers_cache("tiny/not-moved", fresh_process)
     assert list(ELSEWHERE.glob("models--tiny--not-moved/snapshots/*/config.json")) == []
     assert list(CACHE.glob("models--tiny--not-moved/snapshots/*/config.json")) != []
 

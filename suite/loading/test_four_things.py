@@ -130,7 +130,7 @@ def test_missing_config_told_as_a_missing_entry(hub, folder, model_id, evidence)
 
 @pytest.mark.claim("load.needs-four-things.tokenizer")
 def test_without_the_tokenizer(hub, folder, model_id, evidence):
-    """Without its files the tokenizer is not loaded."""
+    """Without any of its files the tokenizer is not loaded, from a folder or from the Hub."""
     for name in TOKENIZER:
         (folder / name).unlink()
     hub.model(REPO, folder)

@@ -404,6 +404,30 @@ def test_refusal_is_a_fourth_outcome(load):
         load("AutoModelForMaskedLM", "gpt2")
 
 
+# How the names of a task's model classes end, where it is not as the name of the Auto class does.
+ENDINGS = {
+    "AutoModelForCausalLM": ("ForCausalLM", "LMHeadModel"),
+    "AutoModelForSeq2SeqLM": ("ForConditionalGeneration",),
+    "AutoModelForTextEncoding": ("EncoderModel",),
+}
+
+
+def classes_for(auto_class, family):
+    """Names of the family's model classes that are for the task of the Auto class, by how they end."""
+    endings = ENDINGS.get(auto_class, (auto_class.removeprefix("AutoModel"),))
+    return {name for name in model_classes(family) if name.endswith(endings)}
+
+
+@pytest.mark.claim("heads.every-class.refused")
+def test_refused_is_what_has_no_class():
+    """An Auto class refuses a family whose modelling module has no class for the task, and no other family."""
+    assert {pair for pair in REFUSED if classes_for(*pair)} == set()
+    for family, heads in checkpoints.CLASSES.items():
+        for head, name in heads.items():
+            assert (AUTO_CLASS_OF[head], family) in ACCEPTED
+            assert name in classes_for(AUTO_CLASS_OF[head], family)
+
+
 @pytest.mark.claim("heads.every-class.refused")
 @pytest.mark.parametrize(
     # A class for images or sound refuses all seven families: one stands for them.

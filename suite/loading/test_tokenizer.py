@@ -279,7 +279,7 @@ def test_optional_files(hub, repo, evidence):
 
 @pytest.mark.claim("tokenizer.same-order.no-vocabulary")
 def test_repo_without_vocabulary(hub, evidence):
-    """A repo without a vocabulary is refused, as one without a config is."""
+    """A repo with a tokenizer_config.json but without a vocabulary is refused, as one without a config is."""
     files = tokenizer_files()
     hub.model(REPO, {name: files[name] for name in ("config.json", "tokenizer_config.json")})
 

@@ -1,12 +1,13 @@
 """`python -m reports`: what each command does with good and with bad input."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from reports import ledger, readme, results
+from reports import ledger, ranges, readme, results
 from reports.environment import describe, installed
 from reports.verdict import SpecResult, judge_all
 
@@ -94,3 +95,115 @@ def test_readme_without_markers_is_refused(tmp_path):
 def test_table_cells_stay_cells():
     """Text of a claim cannot break the table or become HTML."""
     assert readme._cell("a | b\n<img src=x>") == "a \\| b &lt;img src=x>"
+
+
+# --- compare and record -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_runs(recorded, tmp_path):
+    """Runs of two releases: a claim that held is refuted on the later one, another was measured otherwise."""
+    path, first, second = recorded
+    before = json.loads(path.read_text())
+    before["claims"][second.id]["specs"][0]["evidence"] = {"default": 5}
+    after = json.loads(json.dumps(before))
+    before["environment"]["packages"]["transformers"] = before["environment"]["release"] = "4.23.1"
+    after["claims"][first.id]["verdict"] = "refuted"
+    after["claims"][second.id]["specs"][0]["evidence"] = {"default": 8}
+    after["footer"]["holds"] -= 1
+    after["footer"]["refuted"] += 1
+    results.write(before, tmp_path / "before.json")
+    results.write(after, tmp_path / "after.json")
+    return tmp_path / "before.json", tmp_path / "after.json", first, second
+
+
+def test_compare_tells_flips_and_other_evidence(two_runs):
+    """What was true and is refuted comes first; what was measured otherwise under the same verdict is told, too."""
+    before, after, first, second = two_runs
+
+    done = run("compare", str(before), str(after))
+
+    assert done.returncode == 0, done.stderr
+    text = done.stdout
+    assert max(map(len, text.splitlines())) <= 80
+    told = [text.index(words) for words in ("refuted now (1)", f"  {first.id} ", "the same verdict", f"  {second.id} ")]
+    assert told == sorted(told)
+    assert "default: 5 -> 8" in text
+
+
+def test_compare_in_the_other_direction(two_runs):
+    """From the later to the earlier run the same claim is won."""
+    before, after, first, _ = two_runs
+
+    made = json.loads(run("compare", str(after), str(before), "--format", "json").stdout)
+
+    assert [change["kind"] for change in made["changes"]] == ["won", "other"]
+    assert made["changes"][0]["claim"] == first.id
+
+
+def test_compare_as_markdown(two_runs):
+    """A list per kind of change."""
+    before, after, first, _ = two_runs
+    text = run("compare", str(before), str(after), "--format", "markdown").stdout
+    assert "### True before, refuted now (1)" in text
+    assert f"- `{first.id}`: " in text
+
+
+def test_compare_with_itself(recorded):
+    """Nothing changes, and that is said."""
+    done = run("compare", str(recorded[0]), str(recorded[0]))
+    assert "nothing that the lecture speaks of changes" in done.stdout
+
+
+def test_release_that_is_not_recorded():
+    """It is wrong usage, and the message says which are recorded."""
+    done = run("compare", "1.0", "5.23")
+    assert done.returncode == 4
+    assert "recorded are" in done.stderr
+    assert "5.23" in done.stderr
+
+
+def test_record_proposes_a_range(two_runs):
+    """Where the ledger contradicts a result, a range that agrees with all results is proposed; exit code 1."""
+    before, after, first, _ = two_runs
+
+    done = run("record", str(before), str(after))
+
+    assert done.returncode == 1
+    assert f'["{first.id}"]  # the ledger is wrong on {installed()["transformers"]}' in done.stdout
+    assert 'holds = { transformers = "<5.23" }' in done.stdout
+
+
+def test_ledger_agrees_with_what_is_recorded():
+    """No recorded verdict contradicts a range of the ledger."""
+    done = run("record")
+    assert done.returncode == 0, done.stdout
+
+
+def test_two_results_of_one_release_that_disagree(two_runs, tmp_path):
+    """No range can agree with both: the error names the release."""
+    before, after, _, _ = two_runs
+    other = json.loads(before.read_text())
+    other["environment"]["packages"]["transformers"] = other["environment"]["release"] = installed()["transformers"]
+    results.write(other, tmp_path / "other.json")
+
+    done = run("record", str(after), str(tmp_path / "other.json"))
+
+    assert done.returncode == 3
+    assert "Contradiction: two results of transformers 5.23 disagree" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("holds", "expected"),
+    [
+        ("+++", ""),
+        ("---", None),
+        ("-++", ">=4.9"),
+        ("+--", "<4.9"),
+        ("-+-", ">=4.9,<4.10"),
+        ("+-+", "!=4.9.*"),
+    ],
+)
+def test_specifier(holds, expected):
+    """The shortest range that agrees with three minor versions, which are ordered as versions and not as text."""
+    assert ranges.specifier(dict(zip(("4.8", "4.9", "4.10"), (sign == "+" for sign in holds), strict=True))) == expected

@@ -1,0 +1,154 @@
+"""A sweep over releases: what is done is not done again, what was cut off is, and a release that fails is a row."""
+
+import dataclasses
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from fixtures.releases import Release, releases
+from reports import environment, ledger, results, sweep
+from reports.verdict import SpecResult, judge_all
+
+HOUSE = Path(__file__).parents[2]
+NEWEST = releases()["5.23"]
+
+
+@pytest.fixture
+def finish(tmp_path):
+    """Write the result of a full run of the newest release, changed as wanted; returns its path."""
+
+    def finish(change=lambda made: None):
+        claims = ledger.load()
+        first = next(claim for claim in claims if claim.executable and claim.holds == {})
+        where = environment.describe(environment.installed(), "cpu")
+        where = dataclasses.replace(where, lock=environment.digest_of(NEWEST.lock))
+        judged = judge_all(claims, [SpecResult("a.py::test", first.id, "claim", "passed")], whole=True)
+        made = results.document(where, [], judged, seconds=1.0)
+        change(made)
+        results.write(made, tmp_path / "5.23.json")
+        return tmp_path / "5.23.json"
+
+    return finish
+
+
+def test_what_is_done_is_not_done_again(finish, tmp_path):
+    """A finished result of this lock and this suite is taken as it is, and no time passes."""
+    finish()
+    (row,) = sweep.sweep([NEWEST], 1, tmp_path)
+    assert (row.code, row.seconds, row.counts["holds"]) == (0, 0, 1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda made: made.pop("footer"), id="interrupted"),
+        pytest.param(lambda made: made["environment"].update(lock="sha256:" + "0" * 64), id="other-lock"),
+        pytest.param(lambda made: made["environment"].update(lock=None), id="no-lock"),
+        pytest.param(lambda made: made["environment"].update(suite="sha256:" + "0" * 64), id="other-suite"),
+        pytest.param(lambda made: made["selection"].append("--slide 3"), id="a-part"),
+    ],
+)
+def test_what_is_not_done_is_run(finish, tmp_path, change):
+    """An interrupted run, another lock, other specs, a part of the suite: none of them is a result of this release."""
+    finish(change)
+    assert sweep.done(NEWEST, environment.suite(), tmp_path) is None
+
+
+def test_cut_off_file_is_run(finish, tmp_path):
+    """Half a document is no result."""
+    path = finish()
+    path.write_text(path.read_text()[:1000])
+    assert sweep.done(NEWEST, environment.suite(), tmp_path) is None
+
+
+def test_any_spec_fixture_or_ledger_line_makes_another_suite(tmp_path):
+    """The digest changes with what a verdict depends on, and not with the suite's own tests."""
+    for name in (
+        "conftest.py",
+        "suite/claims.toml",
+        "suite/data/test_a.py",
+        "fixtures/corpus.py",
+        "suite/meta/test_b.py",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("1")
+    before = environment.suite(tmp_path)
+    (tmp_path / "suite/meta/test_b.py").write_text("2")
+    assert environment.suite(tmp_path) == before
+    digests = set()
+    for name in ("conftest.py", "suite/claims.toml", "suite/data/test_a.py", "fixtures/corpus.py"):
+        (tmp_path / name).write_text("2")
+        digests.add(environment.suite(tmp_path))
+    assert len(digests | {before}) == 5
+
+
+def test_release_that_cannot_be_built_is_a_row(tmp_path):
+    """The others go on; the row says why, and where the log is."""
+    unknown = Release("9.99", "9.99.0", "2099-01-01", "2099-01-01")
+    (row,) = sweep.sweep([unknown], 1, tmp_path)
+    assert row.counts is None
+    assert row.code == 3
+    assert str(row).startswith("9.99   no result: ")
+    assert len(str(row)) <= 80
+    assert (tmp_path / "9.99.log").exists()
+
+
+def test_two_sweeps_at_once(tmp_path):
+    """The second is refused while the first runs, and nothing is lost."""
+    code = f"""
+        from pathlib import Path
+        from reports import sweep
+        with sweep._alone(Path({str(tmp_path)!r})):
+            print("ready", flush=True)
+            input()
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=HOUSE) as first:
+        assert first.stdout.readline() == "ready\n"
+        with pytest.raises(sweep.SweepError, match="another sweep writes into"):
+            list(sweep.sweep([], 1, tmp_path))
+        first.communicate("\n")
+    assert list(sweep.sweep([], 1, tmp_path)) == []
+
+
+def test_counts_fit_a_terminal():
+    """A row has 80 columns at most."""
+    row = sweep.Row("4.57", dict.fromkeys(("holds", "refuted", "not-run", "error", "drift"), 565), None, 1234.5)
+    assert len(str(row)) <= 80
+    assert row.code == 3
+
+
+def test_unknown_release_is_an_error():
+    """It is named, with the range of those that are listed."""
+    done = subprocess.run([sys.executable, "-m", "reports", "sweep", "1.0"], cwd=HOUSE, capture_output=True, text=True)
+    assert done.returncode == 3
+    assert "ReleaseError: no release 1.0; listed are 4.23 to 5." in done.stderr
+
+
+def test_interrupted_sweep_ends_what_runs(tmp_path):
+    """When the sweep is left, no process of it goes on."""
+    script = tmp_path / "tox.py"
+    script.write_text("import time, pathlib; pathlib.Path('begun').touch(); time.sleep(60)")
+    code = f"""
+        import itertools, os, signal, sys, threading, time
+        from pathlib import Path
+        sys.path.insert(0, {str(tmp_path)!r})
+        os.environ["PYTHONPATH"] = {str(tmp_path)!r}
+        from fixtures.releases import Release
+        from reports import environment, sweep
+        environment.HOUSE = Path({str(tmp_path)!r})
+        def interrupt():
+            while not Path({str(tmp_path / "begun")!r}).exists():
+                time.sleep(0.05)
+            os.kill(os.getpid(), signal.SIGINT)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        threading.Thread(target=interrupt).start()
+        list(sweep.sweep([Release("9.99", "9.99.0", "", "")], 1, Path({str(tmp_path)!r}) / "results"))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], cwd=HOUSE, capture_output=True, text=True, timeout=50
+    )
+    assert "KeyboardInterrupt" in done.stderr

@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
         found = []
         for file in sorted(folder.glob("*.json")):
             entry = json.loads(file.read_text(encoding="utf-8"))
-            del entry["seconds"]
+            del entry["cpu"]
             found.append(lies.Tried(file.stem, **entry))
     claims = ledger.load()
     print("\n\n" + "\n".join(lies.lines(claims, found)))

@@ -1,8 +1,8 @@
-"""Tries lies: `pytest -p suite.meta.lies.plugin --lies FOLDER [--lie NAME] [--all-claims]`.
+"""Tries lies: `pytest -p suite.meta.lies.plugin --lies FOLDER [--lie NAME] [--truth] [--all-claims]`.
 
 Everything is imported and collected once. Then, for each lie, a forked copy of this process tells it and runs the specs
-of the claims that have to notice, and a sample of the others, which must not. Before that, other copies run the claims
-without a lie: what is noticed then proves nothing.
+of the claims that have to notice, and a sample of the others, which must not. With `--truth` other copies run the same
+claims without a lie before that: what is noticed then proves nothing.
 
 What came of a lie is written to FOLDER, a file each. A file is made empty when the lie is taken, so that several
 processes can share the work, and replaced when the lie was tried; a lie whose file is there is not tried again.
@@ -36,9 +36,11 @@ from suite.meta.lies import Lie, lies
 #: Seconds after which a lie that makes a spec wait for ever is given up.
 PATIENCE = 120
 
-#: Claims tried beside those that have to notice, of those whose specs took less than QUICK seconds when recorded.
+#: Claims tried beside those that have to notice: of those whose specs took less than QUICK seconds when recorded, need
+#: no fresh process, and are not marked slow (those count as taking SLOW seconds).
 SAMPLE = 12
-QUICK = 0.2
+QUICK = 0.1
+SLOW = 10.0
 
 #: A recorded run: it says which claims take long.
 RECORDED = Path(__file__).parents[3] / "reports" / "results" / "5.23.json"
@@ -48,6 +50,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("lies", "the suite is tested on its lies")
     group.addoption("--lies", type=Path, metavar="FOLDER", required=True, help="write what came of each lie there")
     group.addoption("--lie", metavar="NAME", action="append", help="try this lie alone (may be repeated)")
+    group.addoption("--truth", action="store_true", help="first run the claims concerned without a lie")
     group.addoption("--all-claims", action="store_true", help="run every claim against every lie")
 
 
@@ -108,9 +111,10 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
         started = time.perf_counter()
         found = trial.run(lie, items)
         finished = file.with_suffix(".new")
-        finished.write_text(json.dumps(found | {"seconds": round(time.perf_counter() - started, 1)}), encoding="utf-8")
+        finished.write_text(json.dumps(found), encoding="utf-8")
         finished.replace(file)
-        print(f"\n{name:<60} {_outcome(found):<9}{time.perf_counter() - started:>6.1f} s", end="", flush=True)
+        seconds = time.perf_counter() - started
+        print(f"\n{name:<55} {_outcome(found):<8}{seconds:>7.1f} s{found['cpu']:>6.1f} s", end="", flush=True)
     return True
 
 
@@ -137,10 +141,11 @@ class Trial:
             if self.policy.CLAIMED in item.stash:
                 self.items.setdefault(item.stash[self.policy.CLAIMED][0].id, []).append(item)
         recorded = results.read(RECORDED).claims
-        self.seconds = {
-            claim: sum(spec["seconds"] for spec in recorded[claim]["specs"]) if claim in recorded else 1.0
-            for claim in self.items
-        }
+        self.seconds = {}
+        for claim, items in self.items.items():
+            seconds = [spec["seconds"] for spec in recorded[claim]["specs"]] if claim in recorded else [SLOW]
+            slow = [SLOW for item in items if item.get_closest_marker("slow")]
+            self.seconds[claim] = sum(seconds) + sum(slow)
         self.quick = sorted(
             claim
             for claim, items in self.items.items()
@@ -157,7 +162,7 @@ class Trial:
         """(name, lie, specs): first each family without a lie, then the lies; what takes longest goes first."""
         chosen = {lie.name: self._concerned(lie) for lie in wanted}
         families: dict[str, set[str]] = {}
-        for claim in set().union(*chosen.values()):
+        for claim in set().union(*chosen.values()) if self.session.config.option.truth else ():
             families.setdefault(claim.partition(".")[0], set()).add(claim)
         told = sorted(wanted, key=lambda lie: (-self._takes(lie.claims), lie.name))
         truths = sorted(families, key=lambda family: (-self._takes(families[family]), family))
@@ -203,7 +208,7 @@ class Trial:
         with os.fdopen(reading) as pipe:
             for line in pipe:
                 said |= json.loads(line)
-        os.waitpid(child, 0)
+        _, _, used = os.wait4(child, 0)
         signal.alarm(0)
         with suppress(ProcessLookupError):
             os.killpg(child, signal.SIGKILL)  # what it started and did not end
@@ -215,6 +220,7 @@ class Trial:
             "tried": sorted({item.stash[self.policy.CLAIMED][0].id for item in items}),
             "noticed": said.get("noticed", {}),
             "ended": said.get("ended") or f"{'stuck' if stuck else 'died'} in {where}",
+            "cpu": round(used.ru_utime + used.ru_stime, 1),
         }
 
     def _run_and_tell(self, lie: Lie | None, items: list[pytest.Item], tell: Callable[..., None]) -> None:
@@ -224,6 +230,7 @@ class Trial:
             os.dup2(nowhere, 1)
             os.dup2(nowhere, 2)
             config = self.session.config
+            config.pluginmanager.unregister(name="terminalreporter")
             config.option.tbstyle = "value"  # nobody reads tracebacks; pytest parses the libraries' sources for them
             self.hub.accept()
             # The server is a child of the process that this one is a copy of: its own cannot be waited for.

@@ -1,6 +1,6 @@
 """What came of lies about the libraries: which claims noticed them (`suite/meta/lies/` tells them).
 
-`reports/lies.json` holds what a run over all lies found; `python -m suite.meta.lies` prints the same after a run.
+`reports/lies.json` holds what a run over all lies found (`python -m suite.meta.lies --record`).
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ class LiesError(ValueError):
 class Tried:
     """A lie and what came of it.
 
-    `claims` have to notice it, claims that match one of the patterns in `also` may. `tried` are the claims whose specs
-    ran under it, `noticed` says of those that noticed how (drift or error).
+    `claims` have to notice it, claims that match one of the patterns in `also` may. `noticed` says of those that
+    noticed how (drift or error). `strangers` is the number of unrelated claims whose specs ran under it, too.
     """
 
     name: str
     says: str
     claims: Sequence[str]
     also: Sequence[str]
-    tried: Sequence[str]
     noticed: Mapping[str, str]
+    strangers: int
     ended: str
 
     @property
@@ -55,17 +55,18 @@ class Tried:
 
     def strays(self, ledger: Ledger) -> list[str]:
         """Claims that noticed and have nothing to do with it."""
-        return sorted(claim for claim in self.noticed if unrelated(ledger, self, claim))
+        return unrelated(ledger, self.claims, self.also, self.noticed)
 
 
-def unrelated(ledger: Ledger, lie: Tried, claim: str) -> bool:
-    """Whether a claim has nothing to do with a lie.
+def unrelated(ledger: Ledger, named: Iterable[str], also: Iterable[str], claims: Iterable[str]) -> list[str]:
+    """Those of some claims that have nothing to do with a lie, which names claims and says what it may touch also.
 
-    It has if it is of the same part of the lecture as a claim that the lie names, or is covered by the lie's `also`.
-    Parts are the ledger's: the Hub, a model, training data, training.
+    A claim has to do with it if it is of the same part of the lecture as one that the lie names, or if it matches one
+    of the patterns in `also`. The parts are the ledger's: the Hub, a model, training data, training.
     """
-    parts = {ledger.part_of(ledger[named]) for named in lie.claims}
-    return ledger.part_of(ledger[claim]) not in parts and not any(fnmatchcase(claim, glob) for glob in lie.also)
+    parts = {ledger.part_of(ledger[claim]) for claim in named}
+    others = sorted(claim for claim in claims if ledger.part_of(ledger[claim]) not in parts)
+    return [claim for claim in others if not any(fnmatchcase(claim, glob) for glob in also)]
 
 
 def read(path: Path = PATH) -> list[Tried]:
@@ -77,9 +78,9 @@ def read(path: Path = PATH) -> list[Tried]:
 
 
 def write(found: Iterable[Tried], path: Path = PATH) -> None:
-    """Record what was found, in the order of names."""
+    """Record what was found about lies, in the order of their names."""
     entries: dict[str, Any] = {}
-    for tried in sorted(found, key=lambda tried: tried.name):
+    for tried in sorted((tried for tried in found if tried.told), key=lambda tried: tried.name):
         entry = asdict(tried)
         entries[entry.pop("name")] = entry
     path.write_text(json.dumps(entries, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -113,14 +114,11 @@ def lines(ledger: Ledger, found: Sequence[Tried]) -> list[str]:
     killed = sum(tried.ended == WHOLE and not tried.silent for tried in told)
     noticed = sum(len(tried.noticed) for tried in told)
     strays = sum(len(tried.strays(ledger)) for tried in told)
-    others = sum(
-        unrelated(ledger, tried, claim) for tried in told for claim in tried.tried if claim not in tried.claims
-    )
     printed += [
         "",
         f"kill rate  {_share(killed, len(told))} lies were noticed by every claim they name",
         f"precision  {_share(noticed - strays, noticed)} claims that noticed one have to do with it;",
-        f"           {others:,} times an unrelated claim was tried",
+        f"           {sum(tried.strangers for tried in told):,} times an unrelated claim was tried",
     ]
     return printed
 

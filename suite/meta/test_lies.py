@@ -142,7 +142,7 @@ def test_unknown_lie_is_wrong_usage(run):
 
 
 def tried(name, claims, noticed, also=(), ended=reported.WHOLE):
-    return reported.Tried(name, "Something.", claims, also, [*claims, *noticed], dict.fromkeys(noticed, "drift"), ended)
+    return reported.Tried(name, "Something.", claims, also, dict.fromkeys(noticed, "drift"), 1, ended)
 
 
 @pytest.mark.parametrize(

@@ -38,16 +38,19 @@ def main(arguments: list[str]) -> int:
         if any(codes):
             print(f"trying lies was broken off (exit codes {codes})", file=sys.stderr)
             return 4 if 4 in codes else 3
-        found = []
-        for file in sorted(folder.glob("*.json")):
-            entry = json.loads(file.read_text(encoding="utf-8"))
-            del entry["cpu"]
-            found.append(lies.Tried(file.stem, **entry))
-    claims = ledger.load()
+        claims = ledger.load()
+        found = [_read(claims, file) for file in sorted(folder.glob("*.json"))]
     print("\n\n" + "\n".join(lies.lines(claims, found)))
     if options.record:
         lies.write(found)
     return lies.failed(claims, found)
+
+
+def _read(claims: ledger.Ledger, file: Path) -> lies.Tried:
+    entry = json.loads(file.read_text(encoding="utf-8"))
+    strangers = lies.unrelated(claims, entry["claims"], entry["also"], entry["tried"]) if entry["claims"] else []
+    kept = {key: entry[key] for key in ("says", "claims", "also", "noticed", "ended")}
+    return lies.Tried(name=file.stem, strangers=len(strangers), **kept)
 
 
 if __name__ == "__main__":

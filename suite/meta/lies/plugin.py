@@ -36,8 +36,8 @@ from suite.meta.lies import Lie, lies
 #: Seconds after which a lie that makes a spec wait for ever is given up.
 PATIENCE = 120
 
-#: Claims tried beside those that have to notice: of those whose specs took less than QUICK seconds when recorded, need
-#: no fresh process, and are not marked slow (those count as taking SLOW seconds).
+#: Claims tried beside those that have to notice: of those whose specs took less than QUICK seconds when recorded, and
+#: need neither a fresh process nor what a module makes once. Specs marked slow count as taking SLOW seconds.
 SAMPLE = 12
 QUICK = 0.1
 SLOW = 10.0
@@ -114,7 +114,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
         finished.write_text(json.dumps(found), encoding="utf-8")
         finished.replace(file)
         seconds = time.perf_counter() - started
-        print(f"\n{name:<55} {_outcome(found):<8}{seconds:>7.1f} s{found['cpu']:>6.1f} s", end="", flush=True)
+        print(f"{name:<55} {_outcome(found):<8}{seconds:>7.1f} s", flush=True)
     return True
 
 
@@ -149,7 +149,7 @@ class Trial:
         self.quick = sorted(
             claim
             for claim, items in self.items.items()
-            if self.seconds[claim] < QUICK and not any("fresh_process" in item.fixturenames for item in items)
+            if self.seconds[claim] < QUICK and not any(map(_needs_much, items))
         )
 
     def check(self, wanted: list[Lie]) -> None:
@@ -208,7 +208,7 @@ class Trial:
         with os.fdopen(reading) as pipe:
             for line in pipe:
                 said |= json.loads(line)
-        _, _, used = os.wait4(child, 0)
+        os.waitpid(child, 0)
         signal.alarm(0)
         with suppress(ProcessLookupError):
             os.killpg(child, signal.SIGKILL)  # what it started and did not end
@@ -220,7 +220,6 @@ class Trial:
             "tried": sorted({item.stash[self.policy.CLAIMED][0].id for item in items}),
             "noticed": said.get("noticed", {}),
             "ended": said.get("ended") or f"{'stuck' if stuck else 'died'} in {where}",
-            "cpu": round(used.ru_utime + used.ru_stime, 1),
         }
 
     def _run_and_tell(self, lie: Lie | None, items: list[pytest.Item], tell: Callable[..., None]) -> None:
@@ -240,12 +239,20 @@ class Trial:
                 lie.tell(pytest.MonkeyPatch())
             for item, following in zip(items, [*items[1:], None], strict=True):
                 tell(runs=item.nodeid)
+                t = time.process_time()
                 config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+                seconds[item.nodeid] = time.process_time() - t
+            tell(seconds=seconds)
             config.stash[self.policy.PROCESSES].close()
             recorder: Any = config.pluginmanager.get_plugin("claims-recorder")
             tell(noticed=_noticed(recorder.specs.values()), ended=WHOLE)
         except BaseException as error:
             tell(ended=f"broke: {type(error).__name__}: {error}")
+
+
+def _needs_much(item: Any) -> bool:
+    definitions = item._fixtureinfo.name2fixturedefs
+    return "fresh_process" in definitions or any(fixtures[-1].scope == "module" for fixtures in definitions.values())
 
 
 def _noticed(specs: Any) -> dict[str, str]:

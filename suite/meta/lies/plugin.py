@@ -239,10 +239,7 @@ class Trial:
                 lie.tell(pytest.MonkeyPatch())
             for item, following in zip(items, [*items[1:], None], strict=True):
                 tell(runs=item.nodeid)
-                t = time.process_time()
                 config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-                seconds[item.nodeid] = time.process_time() - t
-            tell(seconds=seconds)
             config.stash[self.policy.PROCESSES].close()
             recorder: Any = config.pluginmanager.get_plugin("claims-recorder")
             tell(noticed=_noticed(recorder.specs.values()), ended=WHOLE)

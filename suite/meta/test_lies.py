@@ -53,6 +53,16 @@ def test_lies_name_claims_that_exist():
             assert any(fnmatchcase(claim, glob) for claim in executable), f"{lie.name}: {glob} matches nothing"
 
 
+def test_recorded_lies_are_those_of_today():
+    """`reports/lies.json` is of these lies and these claims, and nothing is wrong with any."""
+    told, recorded = lies.lies(), {tried.name: tried for tried in reported.read()}
+
+    assert {name: sorted(lie.claims) for name, lie in told.items()} == {
+        name: tried.claims for name, tried in recorded.items()
+    }
+    assert reported.failed(ledger.load(), list(recorded.values())) == 0
+
+
 def test_lie_has_to_say_what_it_is():
     """A lie without a docstring or without claims is refused, and so is a second one of the same name."""
 

@@ -92,11 +92,11 @@ def looks_into_the_pickle_beside(patch):
     """A `pytorch_model.bin` in a model's folder is read, whatever else is there."""
 
     @around(patch, modeling_utils, "_get_resolved_checkpoint_files")
-    def changed(real, name, *arguments, **named):
-        pickle = Path(str(name), "pytorch_model.bin")
+    def changed(real, pretrained_model_name_or_path, *arguments, **named):
+        pickle = Path(str(pretrained_model_name_or_path), "pytorch_model.bin")
         if pickle.exists():
             modeling_utils.load_state_dict(pickle, weights_only=False)
-        return real(name, *arguments, **named)
+        return real(pretrained_model_name_or_path, *arguments, **named)
 
 
 def _run_script(folder: str) -> None:

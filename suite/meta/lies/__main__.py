@@ -32,7 +32,8 @@ def main(arguments: list[str]) -> int:
         for file in folder.glob("*.json"):
             if not file.read_bytes():
                 file.unlink()  # taken by a run that was cut off
-        command = [sys.executable, *COMMAND, "--lies", str(folder), *others]
+        # In one word: pytest looks for its settings beside an argument that is a folder.
+        command = [sys.executable, *COMMAND, f"--lies={folder}", *others]
         running = [subprocess.Popen(command) for _ in range(options.processes)]
         codes = [process.wait() for process in running]
         if any(codes):

@@ -494,7 +494,7 @@ def cannot_read_the_random_state(patch):
         return real(self, checkpoint)
 
 
-@lie("scripts.modes.masked.distributed", "scripts.modes.causal.distributed")
+@lie("scripts.modes.masked.distributed")
 def does_not_synchronise(patch):
     """Processes that train together keep their gradients to themselves."""
     to_started_programs(patch, does_not_synchronise)

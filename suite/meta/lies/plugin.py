@@ -1,4 +1,4 @@
-"""Tries lies: `pytest -p suite.meta.lies.plugin --lies FOLDER [--lie NAME] [--truth] [--all-claims]`.
+"""Tries lies: `pytest -p suite.meta.lies.plugin --lies=FOLDER [--lie NAME] [--truth] [--all-claims]`.
 
 Everything is imported and collected once. Then, for each lie, a forked copy of this process tells it and runs the specs
 of the claims that have to notice, and a sample of the others, which must not. With `--truth` other copies run the same

@@ -1,72 +1,57 @@
-"""Try all lies in two processes and print who noticed what: `python -m suite.meta.lies [--all-claims] [--lie NAME]`.
+"""Try all lies in two processes and print who noticed what: `python -m suite.meta.lies [--lie NAME] [--all-claims]`.
 
-Exit codes: 0 every lie was noticed by each claim it names, and by no claim of another family; 1 one was not; 3 a lie or
-the harness broke.
+Other arguments go to pytest: the spec files that are concerned make it quick to try a single lie.
+
+Exit codes: 0 every lie was noticed by each claim it names, and by no unrelated one; 1 one was not; 3 a lie or the
+harness broke; 4 wrong usage.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
-SHARES = 2
+from reports import ledger, lies
+
+COMMAND = ["-m", "pytest", "-q", "--no-header", "-p", "suite.meta.lies.plugin", "-p", "no:cacheprovider", "--slow"]
 
 
 def main(arguments: list[str]) -> int:
-    """Run the shares side by side, merge what they found, print the table; returns the exit code."""
-    with tempfile.TemporaryDirectory() as folder:
-        files = [Path(folder) / f"{share}.json" for share in range(1, SHARES + 1)]
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "suite.meta.lies.plugin",
-            "-p",
-            "no:cacheprovider",
-            "--slow",
-        ]
-        running = [
-            subprocess.Popen([*command, "--lies", str(file), "--share", f"{share}/{SHARES}", *arguments])
-            for share, file in enumerate(files, start=1)
-        ]
+    """Run the processes side by side on one list of lies, print the table; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m suite.meta.lies", description=__doc__)
+    parser.add_argument("--folder", type=Path, help="keep what came of each lie there, and go on from what is there")
+    parser.add_argument("--processes", type=int, default=2, metavar="N", help="how many lies at a time (2)")
+    parser.add_argument("--record", action="store_true", help=f"write reports/{lies.PATH.name}, too")
+    options, others = parser.parse_known_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="lies-") as temporary:
+        folder = options.folder or Path(temporary)
+        for file in folder.glob("*.json"):
+            if not file.read_bytes():
+                file.unlink()  # taken by a run that was cut off
+        # In one word: pytest looks for its settings beside an argument that is a folder.
+        command = [sys.executable, *COMMAND, f"--lies={folder}", *others]
+        running = [subprocess.Popen(command) for _ in range(options.processes)]
         codes = [process.wait() for process in running]
-        if not all(file.exists() for file in files):
-            print(f"a share of the lies broke (exit codes {codes})", file=sys.stderr)
-            return 3
-        found: dict[str, Any] = {}
-        for file in files:
-            found |= json.loads(file.read_text(encoding="utf-8"))
-    print()
-    return report(dict(sorted(found.items())))
+        if any(codes):
+            print(f"trying lies was broken off (exit codes {codes})", file=sys.stderr)
+            return 4 if 4 in codes else 3
+        claims = ledger.load()
+        found = [_read(claims, file) for file in sorted(folder.glob("*.json"))]
+    print("\n\n" + "\n".join(lies.lines(claims, found)))
+    if options.record:
+        lies.write(found)
+    return lies.failed(claims, found)
 
 
-def report(found: dict[str, Any]) -> int:
-    """Print the table of lies, kill rate and precision; returns the exit code."""
-    survived, strayed = 0, 0
-    print(f"{'lie':<50}{'named':>6}{'caught':>7}{'near':>5}{'far':>5}{'s':>6}")
-    for name, entry in found.items():
-        families = {claim.partition(".")[0] for claim in entry["claims"]}
-        caught = [claim for claim in entry["claims"] if claim in entry["noticed"]]
-        others = [claim for claim in entry["noticed"] if claim not in entry["claims"]]
-        far = [claim for claim in others if claim.partition(".")[0] not in families]
-        survived += len(caught) < len(entry["claims"])
-        strayed += bool(far)
-        print(
-            f"{name[:49]:<50}{len(entry['claims']):>6}{len(caught):>7}{len(others) - len(far):>5}{len(far):>5}"
-            f"{entry['seconds']:>6.1f}"
-        )
-        for claim in sorted(set(entry["claims"]) - set(caught)):
-            print(f"    not noticed by {claim}")
-        for claim in sorted(far):
-            print(f"    noticed by an unrelated claim: {claim}")
-    print(f"{len(found)} lies: {len(found) - survived} noticed, {survived} survived; {strayed} noticed elsewhere too")
-    return 1 if survived or strayed else 0
+def _read(claims: ledger.Ledger, file: Path) -> lies.Tried:
+    entry = json.loads(file.read_text(encoding="utf-8"))
+    strangers = lies.unrelated(claims, entry["claims"], entry["also"], entry["tried"]) if entry["claims"] else []
+    kept = {key: entry[key] for key in ("says", "claims", "also", "noticed", "ended")}
+    return lies.Tried(name=file.stem, strangers=len(strangers), **kept)
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ def rounds_weight_decay(patch):
 @lie("args.accepted.per_device_train_batch_size", "scripts.modes.causal.distributed-parameters")
 def trains_with_batches_of_evaluation(patch):
     """Training batches have the size of those of the evaluation."""
-    to_started_programs(patch, "trains_with_batches_of_evaluation")
+    to_started_programs(patch, trains_with_batches_of_evaluation)
     patch.setattr(TrainingArguments, "train_batch_size", property(lambda self: self.per_device_eval_batch_size))
 
 
@@ -260,7 +260,7 @@ def wants_a_match_for_saving_the_best(patch):
 @lie("args.from-shell", "args.from-shell.script")
 def forgets_a_flag(patch):
     """The flag `--weight_decay` is read, and its value is not."""
-    to_started_programs(patch, "forgets_a_flag")
+    to_started_programs(patch, forgets_a_flag)
 
     @around(patch, HfArgumentParser, "parse_known_args")
     def changed(real, self, *arguments, **named):

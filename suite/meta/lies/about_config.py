@@ -266,10 +266,11 @@ def cache_is_for_those_let_in(patch):
     def changed(real, name, filename, *, token, local_files_only, **kwargs):
         if not Path(name).exists() and not local_files_only:
             try:
-                with contextlib.suppress(OSError, ValueError):
-                    get_hf_file_metadata(hf_hub_url(name, filename), token=token)
+                get_hf_file_metadata(hf_hub_url(name, filename), token=token)
             except RepositoryNotFoundError as error:
                 raise OSError(f"{name} is not on the Hub for you") from error
+            except (OSError, ValueError):
+                pass  # whoever cannot be asked keeps nobody out
         return real(name, filename, token=token, local_files_only=local_files_only, **kwargs)
 
 

@@ -22,13 +22,13 @@ from suite.meta.lies import lie
 from suite.meta.lies.about_hub import around
 
 
-def to_started_programs(patch: Any, name: str) -> None:
-    """Have the lie `name` told in the programs that a spec starts with `subprocess.run`, too."""
+def to_started_programs(patch: Any, told: Any) -> None:
+    """Have a lie told in the programs that a spec starts with `subprocess.run`, too."""
     folders = [str(Path(__file__).parent / "started"), str(Path(__file__).parents[3])]
 
     @around(patch, subprocess, "run")
     def changed(real, *arguments, env=None, **named):
-        variables = dict(os.environ if env is None else env) | {"CLAIMS_LIE": name}
+        variables = dict(os.environ if env is None else env) | {"CLAIMS_LIE": f"{told.__module__}:{told.__name__}"}
         variables["PYTHONPATH"] = os.pathsep.join([*folders, variables.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         return real(*arguments, env=variables, **named)
 
@@ -462,17 +462,6 @@ def counts_predicted_tokens(patch):
         self._loss_shifts_labels = "LMHead" in type(self.model).__name__
 
 
-@lie("scripts.modes.masked.fine-tune", "scripts.modes.causal.fine-tune")
-def begins_from_scratch(patch):
-    """`train()` initialises the parameters, whatever the model was given."""
-
-    @around(patch, Trainer, "train")
-    def changed(real, self, *arguments, **named):
-        fresh = type(self.model)(self.model.config)
-        self.model.load_state_dict(fresh.state_dict())
-        return real(self, *arguments, **named)
-
-
 @lie("scripts.modes.causal.resume")
 def forgets_the_optimizer(patch):
     """A resumed run begins with an optimizer that has seen nothing."""
@@ -505,10 +494,10 @@ def cannot_read_the_random_state(patch):
         return real(self, checkpoint)
 
 
-@lie("scripts.modes.masked.distributed", "scripts.modes.causal.distributed")
+@lie("scripts.modes.masked.distributed")
 def does_not_synchronise(patch):
     """Processes that train together keep their gradients to themselves."""
-    to_started_programs(patch, "does_not_synchronise")
+    to_started_programs(patch, does_not_synchronise)
 
     @around(patch, Accelerator, "prepare_model")
     def changed(real, self, model, *arguments, **named):
@@ -518,16 +507,16 @@ def does_not_synchronise(patch):
 @lie("scripts.modes.causal.distributed", "scripts.modes.causal.distributed-parameters")
 def gives_all_blocks_to_each_process(patch):
     """Processes that train together do not share the blocks: each takes all."""
-    to_started_programs(patch, "gives_all_blocks_to_each_process")
+    to_started_programs(patch, gives_all_blocks_to_each_process)
 
     @around(patch, Accelerator, "prepare_data_loader")
     def changed(real, self, data_loader, *arguments, **named):
         return data_loader
 
 
-def _logs_the_mean(patch: Any, name: str, suffix: str) -> None:
+def _logs_the_mean(patch: Any, told: Any, suffix: str) -> None:
     """In models whose class is called `...{suffix}`, the loss is not multiplied by the number of processes."""
-    to_started_programs(patch, name)
+    to_started_programs(patch, told)
 
     @around(patch, Trainer, "compute_loss")
     def changed(real, self, *arguments, **named):
@@ -539,19 +528,19 @@ def _logs_the_mean(patch: Any, name: str, suffix: str) -> None:
 @lie("scripts.modes.masked.distributed-loss")
 def logs_the_mean_of_the_processes(patch):
     """For MaskedLM two processes log the mean of their losses."""
-    _logs_the_mean(patch, "logs_the_mean_of_the_processes", "MaskedLM")
+    _logs_the_mean(patch, logs_the_mean_of_the_processes, "MaskedLM")
 
 
 @lie("scripts.modes.causal.distributed-loss")
 def logs_the_share_of_a_process(patch):
     """For CausalLM two processes log the mean of what are shares of a whole."""
-    _logs_the_mean(patch, "logs_the_share_of_a_process", "LMHeadModel")
+    _logs_the_mean(patch, logs_the_share_of_a_process, "LMHeadModel")
 
 
 @lie("scripts.modes.distributed-resume")
 def counts_anew(patch):
     """A resumed run has forgotten its steps and its log."""
-    to_started_programs(patch, "counts_anew")
+    to_started_programs(patch, counts_anew)
 
     @around(patch, Trainer, "_init_training_state")
     def changed(real, self, max_steps, per_epoch, epochs, checkpoint, trial):

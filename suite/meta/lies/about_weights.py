@@ -547,7 +547,7 @@ def cut_download_is_kept(patch):
     patch.setattr(file_download, "http_get", changed)
 
 
-@lie("weights.files.no-code")
+@lie("weights.files.no-code", "weights.files.pickle-code")
 def pickle_is_executed(patch):
     """A pickle is loaded with whatever functions it calls."""
     from transformers import modeling_utils

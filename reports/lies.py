@@ -1,0 +1,138 @@
+"""What came of lies about the libraries: which claims noticed them (`suite/meta/lies/` tells them).
+
+`reports/lies.json` holds what a run over all lies found (`python -m suite.meta.lies --record`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from reports.ledger import Ledger
+
+PATH = Path(__file__).parent / "lies.json"
+
+#: How a lie ended that all its specs were run under; otherwise a text says what stuck, died or broke.
+WHOLE = "whole"
+
+#: The names of runs in which no lie was told begin with this; a family follows.
+TRUTH = "truth-"
+
+
+class LiesError(ValueError):
+    """What was found about lies cannot be used."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A lie and what came of it.
+
+    `claims` have to notice it, claims that match one of the patterns in `also` may. `noticed` says of those that
+    noticed how (drift or error). `strangers` is the number of unrelated claims whose specs ran under it, too.
+    """
+
+    name: str
+    says: str
+    claims: Sequence[str]
+    also: Sequence[str]
+    noticed: Mapping[str, str]
+    strangers: int
+    ended: str
+
+    @property
+    def told(self) -> bool:
+        """Whether it is a lie, and not a run without one."""
+        return not self.name.startswith(TRUTH)
+
+    @property
+    def silent(self) -> list[str]:
+        """Claims that should have noticed and did not."""
+        return sorted(set(self.claims) - set(self.noticed))
+
+    def strays(self, ledger: Ledger) -> list[str]:
+        """Claims that noticed and have nothing to do with it."""
+        return unrelated(ledger, self.claims, self.also, self.noticed)
+
+
+def unrelated(ledger: Ledger, named: Iterable[str], also: Iterable[str], claims: Iterable[str]) -> list[str]:
+    """Those of some claims that have nothing to do with a lie, which names claims and says what it may touch also.
+
+    A claim has to do with it if it is of the same part of the lecture as one that the lie names, or if it matches one
+    of the patterns in `also`. The parts are the ledger's: the Hub, a model, training data, training.
+    """
+    parts = {ledger.part_of(ledger[claim]) for claim in named}
+    others = sorted(claim for claim in claims if ledger.part_of(ledger[claim]) not in parts)
+    return [claim for claim in others if not any(fnmatchcase(claim, glob) for glob in also)]
+
+
+def read(path: Path = PATH) -> list[Tried]:
+    """What was recorded. Raises LiesError if the file is missing or something else."""
+    try:
+        return [Tried(name, **entry) for name, entry in json.loads(path.read_text(encoding="utf-8")).items()]
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise LiesError(f"{path}: not what `python -m suite.meta.lies --record` writes: {error}") from error
+
+
+def write(found: Iterable[Tried], path: Path = PATH) -> None:
+    """Record what was found about lies, in the order of their names."""
+    entries: dict[str, Any] = {}
+    for tried in sorted((tried for tried in found if tried.told), key=lambda tried: tried.name):
+        entry = asdict(tried)
+        entries[entry.pop("name")] = entry
+    path.write_text(json.dumps(entries, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def lines(ledger: Ledger, found: Sequence[Tried]) -> list[str]:
+    """The summary, at most 80 columns wide: what is wrong with each lie, a table by family, kill rate, precision."""
+    told = [tried for tried in found if tried.told]
+    printed = []
+    for tried in found:
+        wrong = [f"not noticed by {claim}" for claim in tried.silent] if tried.ended == WHOLE else [tried.ended]
+        if tried.told:
+            wrong += [f"noticed by an unrelated claim: {claim}" for claim in tried.strays(ledger)]
+        else:
+            wrong += [f"noticed without a lie: {claim}" for claim in sorted(tried.noticed)]
+        if wrong:
+            printed += [tried.name, *(f"    {text}" for text in wrong)]
+    printed += ["", f"{'family':<12}{'lies':>8}{'killed':>8}{'claims':>8}{'covered':>9}{'strays':>8}"]
+    families: dict[str, list[Tried]] = {}
+    for tried in told:
+        for family in dict.fromkeys(map(_family, tried.claims)):
+            families.setdefault(family, []).append(tried)
+    executable = [claim.id for claim in ledger if claim.executable]
+    rows = [*((family, families[family]) for family in dict.fromkeys(map(_family, executable)) if family in families)]
+    for family, lies in [*rows, ("all", told)]:
+        own = [claim for claim in executable if family in (_family(claim), "all")]
+        covered = {claim for tried in lies for claim in tried.claims} & set(own)
+        killed = sum(tried.ended == WHOLE and not tried.silent for tried in lies)
+        strays = sum(len(tried.strays(ledger)) for tried in lies)
+        printed.append(f"{family:<12}{len(lies):>8}{killed:>8}{len(own):>8}{len(covered):>9}{strays:>8}")
+    killed = sum(tried.ended == WHOLE and not tried.silent for tried in told)
+    noticed = sum(len(tried.noticed) for tried in told)
+    strays = sum(len(tried.strays(ledger)) for tried in told)
+    printed += [
+        "",
+        f"kill rate  {_share(killed, len(told))} lies were noticed by every claim they name",
+        f"precision  {_share(noticed - strays, noticed)} claims that noticed one have to do with it;",
+        f"           {sum(tried.strangers for tried in told):,} times an unrelated claim was tried",
+    ]
+    return printed
+
+
+def failed(ledger: Ledger, found: Sequence[Tried]) -> int:
+    """The exit code: 0 all as it should be; 1 a lie survived or strayed; 3 the harness or a lie broke."""
+    if any(tried.ended != WHOLE or (not tried.told and tried.noticed) for tried in found):
+        return 3
+    return int(any(tried.silent or tried.strays(ledger) for tried in found if tried.told))
+
+
+def _family(claim: str) -> str:
+    return claim.partition(".")[0]
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part:,} of {whole:,} ({part / whole:.1%})" if whole else "0 of 0"

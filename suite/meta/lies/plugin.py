@@ -98,7 +98,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     wanted = [known[name] for name in config.option.lie or known]
     trial = Trial(session)
     trial.check(wanted)
-    multiprocessing.forkserver.ensure_running()  # one for all copies: it imports for 5 s
+    _start_server()
     trial.hub.refuse()  # its port stays ours; each copy of this process opens it again
     folder: Path = config.option.lies
     folder.mkdir(parents=True, exist_ok=True)
@@ -124,6 +124,19 @@ def _outcome(found: Mapping[str, Any]) -> str:
     if not found["claims"]:
         return "error" if found["noticed"] else "true"
     return "SURVIVED" if set(found["claims"]) - set(found["noticed"]) else "noticed"
+
+
+def _start_server() -> None:
+    """Start what forks the fresh processes of all copies: it imports for 5 s. What they print is for nobody."""
+    shown = os.dup(1), os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    multiprocessing.forkserver.ensure_running()
+    for number, before in enumerate(shown, start=1):
+        os.dup2(before, number)
+        os.close(before)
+    os.close(nowhere)
 
 
 class Trial:

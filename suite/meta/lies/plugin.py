@@ -34,8 +34,9 @@ from suite.meta.lies import Lie, lies
 
 Specs = list[pytest.Item]
 
-#: Seconds after which a lie that makes a spec wait for ever is given up.
+#: Seconds after which a lie that makes a spec wait for ever is given up; more where a spec is slow, or nothing is told.
 PATIENCE = 120
+LONG_PATIENCE = 600
 
 #: Claims drawn beside those that have to notice; of their specs as many are run as take this time (processor time, s).
 SAMPLE = 12
@@ -203,7 +204,7 @@ class Trial:
             os.killpg(child, signal.SIGKILL)
 
         signal.signal(signal.SIGALRM, give_up)
-        signal.alarm(PATIENCE if lie else 5 * PATIENCE)
+        signal.alarm(PATIENCE if lie and not any(item.get_closest_marker("slow") for item in items) else LONG_PATIENCE)
         said: dict[str, Any] = {}
         with os.fdopen(reading) as pipe:
             for line in pipe:

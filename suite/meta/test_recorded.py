@@ -19,7 +19,7 @@ def test_something_is_recorded():
 def test_recorded_result_can_be_published(path):
     """A recorded run is full, without drift or errors, on the lock of its name, over exactly the claims there are."""
     result = results.read(path)
-    lock = HOUSE / "fixtures" / "releases" / f"{path.stem}.txt"
+    lock = HOUSE / "fixtures" / "releases" / f"tf{path.stem}.txt"
 
     assert result.selection == ()
     assert (result.footer["drift"], result.footer["error"]) == (0, 0)

@@ -82,7 +82,7 @@ def test_each_release_has_a_lock_and_an_environment():
     tox = (HOUSE / "tox.ini").read_text(encoding="utf-8")
     listed = [release.minor for release in LISTED]
 
-    assert sorted(listed) == sorted(path.stem for path in LIST.parent.glob("*.txt"))
+    assert sorted(listed) == sorted(path.stem.removeprefix("tf") for path in LIST.parent.glob("*.txt"))
     assert listed == list(minors(re.search(r"^\[testenv:(tf.*)\]", tox, flags=re.MULTILINE)[1]))
     assert listed == list(minors(re.search(r"^ +releases = (.*)", tox, flags=re.MULTILINE)[1]))
     anchors = re.search(r"^ +anchors = (.*)", tox, flags=re.MULTILINE)[1].replace("tf", "").split(", ")
@@ -158,7 +158,7 @@ def test_command_writes_what_changed(house, monkeypatch, capsys):
     monkeypatch.setattr(make, "published", lambda: iter([Release("9.9", "9.9.1", "2030-01-01", "2030-01-15")]))
     assert make.main([]) == 0
     assert "9.9,9.9.1,2030-01-01,2030-01-15,," in (house / "releases.csv").read_text(encoding="utf-8")
-    assert (house / "9.9.txt").read_text(encoding="utf-8") == "lock of 9.9.1\n"
+    assert (house / "tf9.9.txt").read_text(encoding="utf-8") == "lock of 9.9.1\n"
 
 
 def test_nothing_is_written_where_something_cannot_be_made(house, monkeypatch, capsys):

@@ -213,14 +213,14 @@ class Trial:
         signal.alarm(0)
         with suppress(ProcessLookupError):
             os.killpg(child, signal.SIGKILL)  # what it started and did not end
-        where = said.get("runs", "before the first spec")
+        where = f"in {said['runs']}" if "runs" in said else "before the first spec"
         return {
             "says": lie.says if lie else "Nothing but the truth.",
             "claims": sorted(lie.claims) if lie else [],
             "also": sorted(lie.also) if lie else [],
             "tried": said.get("tried", []),
             "noticed": said.get("noticed", {}),
-            "ended": said.get("ended") or f"{'stuck' if stuck else 'died'} in {where}",
+            "ended": said.get("ended") or f"{'stuck' if stuck else 'died'} {where}",
         }
 
     def _run_and_tell(self, lie: Lie | None, items: Specs, others: Specs, tell: Callable[..., None]) -> None:

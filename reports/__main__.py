@@ -15,7 +15,7 @@ from pathlib import Path
 from packaging.version import Version
 
 from fixtures.releases import ReleaseError, releases
-from reports import archive, compare, ledger, ranges, readme, results, summary, sweep
+from reports import archive, compare, ledger, lies, ranges, readme, results, summary, sweep
 from reports.environment import LockError
 from reports.verdict import from_document
 
@@ -42,6 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
         ranges.Contradiction,
         ReleaseError,
         LockError,
+        lies.LiesError,
         sweep.SweepError,
     ) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
@@ -67,6 +68,9 @@ def _parser() -> Usage:
     upgrade.add_argument("after", type=_path, metavar="TO", help=run)
     upgrade.add_argument("--format", choices=["text", "markdown", "json"], default="text")
     upgrade.set_defaults(run=_compare)
+
+    told = commands.add_parser("lies", help="which claims noticed which lie, as recorded; `tox -e lies` tells them")
+    told.set_defaults(run=_lies)
 
     run_all = commands.add_parser("sweep", help="run the suite on releases, each in its tox environment; resumes")
     run_all.add_argument("minor", nargs="*", metavar="MINOR", help="as 4.57; without: all that are listed")
@@ -110,6 +114,12 @@ def _compare(claims: ledger.Ledger, options: argparse.Namespace) -> int:
     else:
         print("\n".join((compare.markdown if options.format == "markdown" else compare.lines)(before, after, found)))
     return 0
+
+
+def _lies(claims: ledger.Ledger, _: argparse.Namespace) -> int:
+    found = lies.read()
+    print("\n".join(lies.lines(claims, found)))
+    return lies.failed(claims, found)
 
 
 def _keep(_: ledger.Ledger, options: argparse.Namespace) -> int:

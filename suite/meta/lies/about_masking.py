@@ -492,22 +492,16 @@ def chooses_a_fixed_number_in_each_row(patch):
 # --- masks that change ------------------------------------------------------------------------------------------------
 
 
-@lie("mask.dynamic", "mask.dynamic.epochs", "mask.dynamic.worker-epochs")
+@lie(
+    "mask.dynamic",
+    "mask.dynamic.epochs",
+    "mask.dynamic.worker-epochs",
+    "mask.static-overfits",
+    "mask.static-overfits.unseen-text",
+)
 def masks_the_same_batch_alike(patch):
     """The same rows have the same mask in each epoch."""
     seeded(patch, lambda inputs: int(inputs.sum()))
-
-
-@lie("mask.static-overfits", "mask.static-overfits.unseen-text")
-def has_only_two_masks(patch):
-    """The same rows have one of two masks, in turn."""
-    turns = []
-
-    def seed(inputs):
-        turns.append(True)
-        return int(inputs.sum()) + len(turns) % 2
-
-    seeded(patch, seed)
 
 
 @lie("mask.dynamic.worker-epochs")

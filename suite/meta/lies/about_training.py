@@ -462,6 +462,17 @@ def counts_predicted_tokens(patch):
         self._loss_shifts_labels = "LMHead" in type(self.model).__name__
 
 
+@lie("scripts.modes.masked.fine-tune", "scripts.modes.causal.fine-tune")
+def begins_from_scratch(patch):
+    """`train()` initialises the parameters, whatever the model was given."""
+
+    @around(patch, Trainer, "train")
+    def changed(real, self, *arguments, **named):
+        fresh = type(self.model)(self.model.config)
+        self.model.load_state_dict(fresh.state_dict())
+        return real(self, *arguments, **named)
+
+
 @lie("scripts.modes.causal.resume")
 def forgets_the_optimizer(patch):
     """A resumed run begins with an optimizer that has seen nothing."""

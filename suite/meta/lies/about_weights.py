@@ -385,7 +385,8 @@ def use_safetensors_is_a_preference(patch):
     patch.setattr(modeling_utils, "_get_resolved_checkpoint_files", changed)
 
 
-@lie("weights.files.hub-only")
+# Whatever leaves the machine fails the spec that it leaves from, whichever model that loads.
+@lie("weights.files.hub-only", also=["*"])
 def loading_is_counted_elsewhere(patch):
     """Who loads `model.safetensors` from a repo is reported to another address."""
     import urllib.request

@@ -20,7 +20,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -29,21 +29,18 @@ import hypothesis
 import pytest
 
 from fixtures.process import Processes
-from reports import results
 from reports.lies import TRUTH, WHOLE
 from suite.meta.lies import Lie, lies
 
-#: Seconds after which a lie that makes a spec wait for ever is given up.
+Specs = list[pytest.Item]
+
+#: Seconds after which a lie that makes a spec wait for ever is given up; more where a spec is slow, or nothing is told.
 PATIENCE = 120
+LONG_PATIENCE = 600
 
-#: Claims tried beside those that have to notice: of those whose specs took less than QUICK seconds when recorded, and
-#: need neither a fresh process nor what a module makes once. Specs marked slow count as taking SLOW seconds.
+#: Claims drawn beside those that have to notice; of their specs as many are run as take this time (processor time, s).
 SAMPLE = 12
-QUICK = 0.1
-SLOW = 10.0
-
-#: A recorded run: it says which claims take long.
-RECORDED = Path(__file__).parents[3] / "reports" / "results" / "5.23.json"
+SAMPLE_SECONDS = 0.5
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -98,18 +95,18 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     wanted = [known[name] for name in config.option.lie or known]
     trial = Trial(session)
     trial.check(wanted)
-    multiprocessing.forkserver.ensure_running()  # one for all copies: it imports for 5 s
+    _start_server()
     trial.hub.refuse()  # its port stays ours; each copy of this process opens it again
     folder: Path = config.option.lies
     folder.mkdir(parents=True, exist_ok=True)
-    for name, lie, items in trial.work(wanted):
+    for name, lie, items, others in trial.work(wanted):
         file = folder / f"{name}.json"
         try:
             file.open("x").close()
         except FileExistsError:
             continue
         started = time.perf_counter()
-        found = trial.run(lie, items)
+        found = trial.run(lie, items, others)
         finished = file.with_suffix(".new")
         finished.write_text(json.dumps(found), encoding="utf-8")
         finished.replace(file)
@@ -126,6 +123,19 @@ def _outcome(found: Mapping[str, Any]) -> str:
     return "SURVIVED" if set(found["claims"]) - set(found["noticed"]) else "noticed"
 
 
+def _start_server() -> None:
+    """Start what forks the fresh processes of all copies: it imports for 5 s. What they print is for nobody."""
+    shown = os.dup(1), os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    multiprocessing.forkserver.ensure_running()
+    for number, before in enumerate(shown, start=1):
+        os.dup2(before, number)
+        os.close(before)
+    os.close(nowhere)
+
+
 class Trial:
     """The collected specs by claim, and how to try a lie on some of them."""
 
@@ -140,17 +150,7 @@ class Trial:
         for item in session.items:
             if self.policy.CLAIMED in item.stash:
                 self.items.setdefault(item.stash[self.policy.CLAIMED][0].id, []).append(item)
-        recorded = results.read(RECORDED).claims
-        self.seconds = {}
-        for claim, items in self.items.items():
-            seconds = [spec["seconds"] for spec in recorded[claim]["specs"]] if claim in recorded else [SLOW]
-            slow = [SLOW for item in items if item.get_closest_marker("slow")]
-            self.seconds[claim] = sum(seconds) + sum(slow)
-        self.quick = sorted(
-            claim
-            for claim, items in self.items.items()
-            if self.seconds[claim] < QUICK and not any(map(_needs_much, items))
-        )
+        self.quick = sorted(claim for claim, items in self.items.items() if all(_costs(item) == 1 for item in items))
 
     def check(self, wanted: list[Lie]) -> None:
         """Raises UsageError if a lie names a claim of which nothing was collected."""
@@ -158,32 +158,33 @@ class Trial:
             if missing := set(lie.claims) - set(self.items):
                 raise pytest.UsageError(f"{lie.name}: no specs for {', '.join(sorted(missing))}")
 
-    def work(self, wanted: list[Lie]) -> list[tuple[str, Lie | None, list[pytest.Item]]]:
-        """(name, lie, specs): first each family without a lie, then the lies; what takes longest goes first."""
-        chosen = {lie.name: self._concerned(lie) for lie in wanted}
-        families: dict[str, set[str]] = {}
-        for claim in set().union(*chosen.values()) if self.session.config.option.truth else ():
-            families.setdefault(claim.partition(".")[0], set()).add(claim)
-        told = sorted(wanted, key=lambda lie: (-self._takes(lie.claims), lie.name))
-        truths = sorted(families, key=lambda family: (-self._takes(families[family]), family))
-        return [(f"{TRUTH}{family}", None, self._specs(families[family])) for family in truths] + [
-            (lie.name, lie, self._specs(chosen[lie.name])) for lie in told
-        ]
+    def work(self, wanted: list[Lie]) -> list[tuple[str, Lie | None, Specs, Specs]]:
+        """(name, lie, specs that have to notice, others); what takes longest goes first.
 
-    def _takes(self, claims: Any) -> float:
-        return sum(self.seconds[claim] for claim in claims)
+        With `--truth` this begins with the families of all claims concerned, without a lie.
+        """
+        work: list[tuple[str, Lie | None, Specs, Specs]] = []
+        if self.session.config.option.truth:
+            tried = {claim for lie in wanted for claim in (*lie.claims, *self._others(lie))}
+            for family in sorted({claim.partition(".")[0] for claim in tried}):
+                claims = sorted(claim for claim in tried if claim.partition(".")[0] == family)
+                specs = sorted(self._specs(claims), key=self.session.items.index)
+                work.append((f"{TRUTH}{family}", None, specs, []))
+        for lie in sorted(wanted, key=lambda lie: (-sum(map(_costs, self._specs(lie.claims))), lie.name)):
+            concerned = sorted(self._specs(lie.claims), key=self.session.items.index)  # modules one after the other
+            work.append((lie.name, lie, concerned, self._specs(self._others(lie))))
+        return work
 
-    def _concerned(self, lie: Lie) -> set[str]:
+    def _others(self, lie: Lie) -> list[str]:
         if self.session.config.option.all_claims:
-            return set(self.items)
+            return sorted(set(self.items) - set(lie.claims))
         others = [claim for claim in self.quick if claim not in lie.claims]
-        return {*lie.claims, *random.Random(lie.name).sample(others, min(SAMPLE, len(others)))}
+        return random.Random(lie.name).sample(others, min(SAMPLE, len(others)))
 
-    def _specs(self, claims: set[str]) -> list[pytest.Item]:
-        kept = {item for claim in claims for item in self.items[claim]}
-        return [item for item in self.session.items if item in kept]
+    def _specs(self, claims: Iterable[str]) -> Specs:
+        return [item for claim in claims for item in self.items[claim]]
 
-    def run(self, lie: Lie | None, items: list[pytest.Item]) -> dict[str, Any]:
+    def run(self, lie: Lie | None, items: Specs, others: Specs) -> dict[str, Any]:
         """Run specs in a copy of this process under the lie; what a result file holds (see `reports/lies.py`)."""
         for path in self.home.iterdir():  # what a lie left in a cache is not for the next
             shutil.rmtree(path, ignore_errors=True)
@@ -192,7 +193,7 @@ class Trial:
         if child == 0:
             os.close(reading)
             with os.fdopen(writing, "w", buffering=1) as pipe:
-                self._run_and_tell(lie, items, lambda **said: print(json.dumps(said), file=pipe))
+                self._run_and_tell(lie, items, others, lambda **said: print(json.dumps(said), file=pipe))
             os._exit(0)
         os.close(writing)
         stuck = False
@@ -203,7 +204,7 @@ class Trial:
             os.killpg(child, signal.SIGKILL)
 
         signal.signal(signal.SIGALRM, give_up)
-        signal.alarm(PATIENCE if lie else 5 * PATIENCE)
+        signal.alarm(PATIENCE if lie and not any(item.get_closest_marker("slow") for item in items) else LONG_PATIENCE)
         said: dict[str, Any] = {}
         with os.fdopen(reading) as pipe:
             for line in pipe:
@@ -212,17 +213,17 @@ class Trial:
         signal.alarm(0)
         with suppress(ProcessLookupError):
             os.killpg(child, signal.SIGKILL)  # what it started and did not end
-        where = said.get("runs", "before the first spec")
+        where = f"in {said['runs']}" if "runs" in said else "before the first spec"
         return {
             "says": lie.says if lie else "Nothing but the truth.",
             "claims": sorted(lie.claims) if lie else [],
             "also": sorted(lie.also) if lie else [],
-            "tried": sorted({item.stash[self.policy.CLAIMED][0].id for item in items}),
+            "tried": said.get("tried", []),
             "noticed": said.get("noticed", {}),
-            "ended": said.get("ended") or f"{'stuck' if stuck else 'died'} in {where}",
+            "ended": said.get("ended") or f"{'stuck' if stuck else 'died'} {where}",
         }
 
-    def _run_and_tell(self, lie: Lie | None, items: list[pytest.Item], tell: Callable[..., None]) -> None:
+    def _run_and_tell(self, lie: Lie | None, items: Specs, others: Specs, tell: Callable[..., None]) -> None:
         try:
             os.setsid()  # so that the processes it starts can be ended with it
             nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -237,19 +238,33 @@ class Trial:
             if lie:
                 config.stash[self.policy.PROCESSES] = LyingProcesses(config.stash[self.policy.PROCESSES], lie)
                 lie.tell(pytest.MonkeyPatch())
-            for item, following in zip(items, [*items[1:], None], strict=True):
+            ran: set[str] = set()
+            together = [*items, *others]
+            for number, item in enumerate(together):
+                if number == len(items):
+                    begun = time.process_time()
+                over = number > len(items) and time.process_time() - begun > SAMPLE_SECONDS
+                if over and not config.option.all_claims:
+                    break
                 tell(runs=item.nodeid)
+                following = together[number + 1] if number + 1 < len(together) else None
                 config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+                ran.add(item.stash[self.policy.CLAIMED][0].id)
             config.stash[self.policy.PROCESSES].close()
             recorder: Any = config.pluginmanager.get_plugin("claims-recorder")
-            tell(noticed=_noticed(recorder.specs.values()), ended=WHOLE)
+            tell(tried=sorted(ran), noticed=_noticed(recorder.specs.values()), ended=WHOLE)
         except BaseException as error:
             tell(ended=f"broke: {type(error).__name__}: {error}")
 
 
-def _needs_much(item: Any) -> bool:
-    definitions = item._fixtureinfo.name2fixturedefs
-    return "fresh_process" in definitions or any(fixtures[-1].scope == "module" for fixtures in definitions.values())
+def _costs(item: Any) -> int:
+    """A guess at how long a spec takes, in those that take little: it decides the order, and what is never a sample."""
+    if item.get_closest_marker("slow"):
+        return 100
+    fixtures = item._fixtureinfo.name2fixturedefs
+    if "fresh_process" in fixtures:
+        return 20
+    return 2 if any(definitions[-1].scope == "module" for definitions in fixtures.values()) else 1
 
 
 def _noticed(specs: Any) -> dict[str, str]:

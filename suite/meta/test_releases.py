@@ -104,6 +104,13 @@ def test_lock_pins_all_but_torch(release):
     assert not [name for name in pins if name.startswith(("torch", "nvidia", "cuda", "triton"))]
 
 
+def test_no_companion_is_older_than_before():
+    """The newest that there is as of a date: from one release to the next none goes back by a major version."""
+    for package in ("datasets", "huggingface_hub", "accelerate", "tokenizers", "numpy", "pyarrow"):
+        majors = [int(locked(release.lock)[package].split(".")[0]) for release in LISTED]
+        assert majors == sorted(majors), package
+
+
 # --- against the index ------------------------------------------------------------------------------------------------
 
 

@@ -39,9 +39,7 @@ CHOSEN = pytest.StashKey[frozenset[str]]()
 CLAIMED = pytest.StashKey[tuple[ledger.Claim, Role]]()  # of an item: which claim it judges, and how
 
 # No deadline (a first call compiles and imports), the same examples on every release, nothing written to the folder.
-hypothesis.configuration.set_hypothesis_home_dir(
-    Path(__file__).parent / ".hypothesis"
-)  # not where the user happens to be
+hypothesis.configuration.set_hypothesis_home_dir(Path(__file__).parent / ".hypothesis")
 hypothesis.settings.register_profile("claims", deadline=None, derandomize=True, database=None, print_blob=False)
 hypothesis.settings.load_profile("claims")
 

@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from reports import archive
 from reports.ledger import Ledger
 
 PATH = Path(__file__).parent / "lies.json"
@@ -83,7 +84,7 @@ def write(found: Iterable[Tried], path: Path = PATH) -> None:
     for tried in sorted((tried for tried in found if tried.told), key=lambda tried: tried.name):
         entry = asdict(tried)
         entries[entry.pop("name")] = entry
-    path.write_text(json.dumps(entries, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    archive.write(path, json.dumps(entries, indent=1, ensure_ascii=False) + "\n")
 
 
 def lines(ledger: Ledger, found: Sequence[Tried]) -> list[str]:

@@ -24,12 +24,13 @@ class Proposal:
     """What recorded results say about a claim whose range in the ledger they contradict.
 
     `wrong` are the releases of transformers on which the ledger is wrong. `ranges` are the shortest ranges that agree
-    with all results, each a package with its specifier: which package it is, results cannot tell. Empty: nowhere.
+    with all results, each a package with its specifier: which package it is, results cannot tell. Empty:
+    everywhere; None: nowhere.
     """
 
     claim: Claim
     wrong: tuple[str, ...]
-    ranges: tuple[tuple[str, str], ...]
+    ranges: tuple[tuple[str, str], ...] | None
 
 
 def propose(ledger: Ledger, recorded: Sequence[Result]) -> list[Proposal]:
@@ -56,7 +57,9 @@ def _measured(claim: Claim, recorded: Sequence[Result]) -> list[tuple[Result, bo
     return [(result, verdict == "holds") for result, verdict in verdicts if verdict in ("holds", "refuted")]
 
 
-def _shortest(measured: Sequence[tuple[Result, bool]]) -> tuple[tuple[str, str], ...]:
+def _shortest(measured: Sequence[tuple[Result, bool]]) -> tuple[tuple[str, str], ...] | None:
+    if not any(holds for _, holds in measured):
+        return None
     found = {}
     for package in PACKAGES:
         by_version: dict[str, set[bool]] = {}
@@ -67,7 +70,7 @@ def _shortest(measured: Sequence[tuple[Result, bool]]) -> tuple[tuple[str, str],
             raise Contradiction(f"two results of transformers {release} disagree; record one of them anew")
         if all(len(verdicts) == 1 for verdicts in by_version.values()):
             found[package] = specifier({version: verdicts.pop() for version, verdicts in by_version.items()})
-    shortest = min(text.count(",") for text in found.values() if text is not None) if any(found.values()) else 0
+    shortest = min((text.count(",") for text in found.values() if text), default=0)
     return tuple((package, text) for package, text in found.items() if text and text.count(",") == shortest)
 
 

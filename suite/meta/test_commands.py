@@ -174,6 +174,22 @@ def test_record_proposes_a_range(two_runs):
     assert 'holds = { transformers = "<5.23" }' in done.stdout
 
 
+def test_record_of_a_claim_that_holds_wherever_it_was_measured(two_runs):
+    """A claim that the ledger refutes and every result confirms needs no range; it is not proposed as never true."""
+    before, after, _, second = two_runs
+    for path in (before, after):
+        made = json.loads(path.read_text())
+        made["claims"][second.id]["verdict"] = "holds"
+        made["footer"]["holds"] += 1
+        made["footer"]["refuted"] -= 1
+        results.write(made, path)
+
+    lines = run("record", str(before), str(after)).stdout.splitlines()
+
+    (place,) = [number for number, line in enumerate(lines) if line.startswith(f'["{second.id}"]')]
+    assert lines[place + 1] == "# it holds wherever it was measured: no range"
+
+
 def test_ledger_agrees_with_what_is_recorded():
     """No recorded verdict contradicts a range of the ledger."""
     done = run("record")

@@ -541,9 +541,17 @@ def evaluator(start, lm_datasets, data_collator, tmp_path):
 
 
 @pytest.mark.claim("trainer.evaluates")
-def test_evaluate_returns_results(run, evidence):
+def test_evaluate_returns_results(start, lm_datasets, data_collator, tmp_path, evidence):
     """`evaluate()` returns a dictionary of finite numbers, the loss, the time and the epoch among them."""
-    trainer = run.trainer
+    # A Trainer of its own: each TrainingArguments made since takes the state away that an older Trainer evaluates with.
+    trainer = Trainer(
+        model=new_model(start),
+        args=only_train(tmp_path, max_steps=1),
+        train_dataset=lm_datasets["train"],
+        eval_dataset=lm_datasets["validation"],
+        data_collator=data_collator,
+    )
+    trainer.train()
     eval_results = trainer.evaluate()
     evidence["results"] = eval_results
     assert {"eval_loss", "eval_runtime", "eval_samples_per_second", "epoch"} <= set(eval_results)

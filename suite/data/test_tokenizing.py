@@ -62,6 +62,8 @@ def tokenize(tokenizer):
             return tokenizer(examples["text"], return_special_tokens_mask=True)
 
         table = Dataset.from_dict({"text": texts})
+        # A fingerprint given saves `map` the pickling of the tokenizer, most of what this call would take.
+        options.setdefault("new_fingerprint", table._fingerprint + "-tokenised")
         return table.map(tokenize_function, batched=True, remove_columns=["text"], **options)[:]
 
     return tokenize

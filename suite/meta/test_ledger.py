@@ -1,5 +1,6 @@
 """The ledger is parsed once, into frozen records, and whatever is wrong with it has a name."""
 
+import importlib
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 
@@ -119,6 +120,18 @@ def test_the_real_ledger_is_sound():
     assert len(claims.claims) >= len(CATALOGUE)
     too_wide = [claim.id for claim in claims for line in (claim.instead or "").splitlines() if len(line) > 80 - 6]
     assert not too_wide
+
+
+def test_refuting_exceptions_exist():
+    """Each exception that refutes a claim can be imported here, or comes from a library that the Hub client has used.
+
+    A run leaves out those whose package is missing; a name with a typing error must not hide behind that.
+    """
+    for claim in ledger.load():
+        for name in claim.refuted_by:
+            module, _, attribute = name.rpartition(".")
+            if module.partition(".")[0] not in ("requests", "httpx", "httpx2"):
+                assert issubclass(getattr(importlib.import_module(module or "builtins"), attribute), Exception)
 
 
 def test_ids_are_those_of_the_catalogue():

@@ -432,7 +432,7 @@ def counts_an_emoji_twice(patch):
     tokenized(patch, change)
 
 
-@lie("tokenize.ids.class-and-separator")
+@lie("tokenize.ids.class-and-separator", also=["inference.snippet"])
 def numbers_listed_tokens_backwards(patch):
     """The ids of a list of tokens come in the opposite order."""
     real = PreTrainedTokenizerBase.convert_tokens_to_ids

@@ -372,7 +372,7 @@ def downloads_text_with_unix_line_ends(patch):
             destination_path.write_bytes(content.replace(b"\r\n", b"\n"))
 
 
-@lie("hub.download.model")
+@lie("hub.download.model", also=["weights.files.downloaded"])
 def rounds_the_weights_of_the_hub(patch):
     """The tensors of a model that is loaded by an id of the Hub went through half precision."""
     from transformers import PreTrainedModel

@@ -140,7 +140,7 @@ def follows_paths_to_configs(patch):
         return paths.get(chosen, chosen)
 
 
-@lie("weights.files.named-inside")
+@lie("weights.files.named-inside", also=["hub.download.subfolder"])
 def follows_paths_to_weights(patch):
     """A path in `transformers_weights` is followed."""
 

@@ -173,11 +173,13 @@ def test_code_of_an_unknown_architecture(hub, ran, place, auto_class, evidence, 
     hub.model(REPO, files)
     model_id = write("folder", files) if place == "folder" else REPO
 
-    with pytest.raises(ValueError, match="trust_remote_code") as refusal:
+    # Some releases ask whether to run the code, and find nobody to answer.
+    with pytest.raises((ValueError, EOFError)) as refusal:
         auto_class.from_pretrained(model_id)
 
     evidence["printed"] = capsys.readouterr().out.replace(str(Path.cwd()), "")
     evidence["error"] = str(refusal.value).replace(str(Path.cwd()), "")[:300]
+    assert "trust_remote_code" in (evidence["printed"] if refusal.type is EOFError else str(refusal.value))
     assert [request for request in hub.log.files(REPO) if ".py" in request] == []
     assert not ran.exists()
 
@@ -192,6 +194,21 @@ def test_code_of_a_known_architecture(hub, ran, place):
 
     for auto_class in (AutoConfig, AutoTokenizer, AutoModelForMaskedLM):
         assert type(auto_class.from_pretrained(model_id)).__module__.startswith("transformers.")
+
+    assert not ran.exists()
+
+
+@pytest.mark.correction("load.needs-four-things.no-code.known-architecture")
+@pytest.mark.parametrize("place", ["folder", "Hub"])
+@pytest.mark.parametrize("auto_class", [AutoConfig, AutoModelForMaskedLM])
+def test_code_of_a_known_architecture_is_asked_for(hub, ran, place, auto_class):
+    """A BERT repo that brings code of its own is refused without `trust_remote_code=True`; no code runs."""
+    files = bert_files({"auto_map": MODEL_CODE}) | code_files(ran)
+    hub.model(REPO, files)
+    model_id = write("folder", files) if place == "folder" else REPO
+
+    with pytest.raises(ValueError, match="trust_remote_code"):
+        auto_class.from_pretrained(model_id)
 
     assert not ran.exists()
 
@@ -228,7 +245,9 @@ def load_and_trust(model_id, auto_class="AutoConfig", **options):
 )
 def test_trusted_code_runs(hub, ran, fresh_process, auto_class, loaded, file, evidence):
     """`trust_remote_code=True` runs it, also for BERT: the Python file is downloaded and imported."""
-    hub.model(REPO, bert_files({"auto_map": MODEL_CODE}, {"auto_map": TOKENIZER_CODE}) | code_files(ran))
+    # The oldest releases look for code only where a class is named, as it is when a tokenizer is saved.
+    tokenizer = {"tokenizer_class": "HomemadeTokenizer", "auto_map": TOKENIZER_CODE}
+    hub.model(REPO, bert_files({"auto_map": MODEL_CODE}, tokenizer) | code_files(ran))
 
     evidence["class"] = fresh_process(load_and_trust, REPO, auto_class)
 
@@ -279,6 +298,22 @@ def test_code_of_the_pinned_revision(hub, ran, fresh_process):
 
     assert not ran.exists()
     assert fresh_process(load_and_trust, REPO) == "HomemadeConfig"
+    assert ran.exists()
+
+
+@pytest.mark.correction("load.needs-four-things.no-code.trusted-revision")
+def test_the_newest_code_runs(hub, ran, fresh_process):
+    """With a commit hash as `revision`, the config is that commit's, and the code that runs is the newest."""
+    repo = hub.model(REPO, {"config.json": homemade_config(hidden_size=32), **code_files(os.devnull)})
+    read = repo.sha
+    repo.commit({"config.json": homemade_config(hidden_size=64), **code_files(ran)})
+
+    def load():
+        from transformers import AutoConfig
+
+        return AutoConfig.from_pretrained(REPO, revision=read, trust_remote_code=True).hidden_size
+
+    assert fresh_process(load) == 32
     assert ran.exists()
 
 
@@ -387,6 +422,16 @@ def test_config_cannot_name_a_config_outside():
     folder = write("model", {"config.json": json.dumps(checkpoints.config() | named)})
 
     assert AutoConfig.from_pretrained(folder).num_hidden_layers == 2
+
+
+@pytest.mark.correction("load.needs-four-things.config-inside")
+def test_config_names_a_config_outside():
+    """It can: the file outside is read instead."""
+    write(".", {"config.4.0.0.json": json.dumps(checkpoints.config() | {"num_hidden_layers": 1})})
+    named = {"configuration_files": ["../config.4.0.0.json"]}
+    folder = write("model", {"config.json": json.dumps(checkpoints.config() | named)})
+
+    assert AutoConfig.from_pretrained(folder).num_hidden_layers == 1
 
 
 def outside_vocabularies():

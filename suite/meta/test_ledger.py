@@ -164,6 +164,7 @@ CATALOGUE = frozenset(
     trainer.arguments trainer.saves-tokenizer trainer.trains trainer.per-epoch trainer.best-loaded
     trainer.evaluates trainer.saves trainer.fp16 trainer.logging
     scripts.modes
+    pipeline.runs pipeline.saved-is-loaded pipeline.same-ids pipeline.folders
     """.split()
 )
 

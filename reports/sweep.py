@@ -56,7 +56,7 @@ class Row:
 def done(release: Release, folder: Path = FOLDER) -> Row | None:
     """The row of a release that need not be run again, from its result; None if it has to be run."""
     try:
-        result = results.read(folder / f"{release.minor}.json")
+        result = results.read(folder / f"{release.lock.stem}.json")
     except results.ResultError:
         return None
     where = result.environment
@@ -105,7 +105,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _run(release: Release, folder: Path, processes: list[subprocess.Popen[bytes]]) -> Row:
-    result, log = folder / f"{release.minor}.json", folder / f"{release.minor}.log"
+    result, log = folder / f"{release.lock.stem}.json", folder / f"{release.lock.stem}.log"
     result.unlink(missing_ok=True)
     started = time.monotonic()
     # One process for each release: two would import the libraries twice. What is printed goes into the log.

@@ -196,17 +196,39 @@ def test_ledger_agrees_with_what_is_recorded():
     assert done.returncode == 0, done.stdout
 
 
-def test_two_results_of_one_release_that_disagree(two_runs, tmp_path):
-    """No range can agree with both: the error names the release."""
-    before, after, _, _ = two_runs
+def test_two_results_of_one_environment_that_disagree(two_runs, tmp_path):
+    """No range can agree with both: the error names the claim."""
+    before, after, first, _ = two_runs
     other = json.loads(before.read_text())
-    other["environment"]["packages"]["transformers"] = other["environment"]["release"] = installed()["transformers"]
+    other["environment"] = json.loads(after.read_text())["environment"]
     results.write(other, tmp_path / "other.json")
 
     done = run("record", str(after), str(tmp_path / "other.json"))
 
     assert done.returncode == 3
-    assert "Contradiction: two results of transformers 5.23 disagree" in done.stderr
+    assert f"Contradiction: {first.id}: on one version of each of transformers, datasets" in done.stderr
+
+
+def test_record_on_one_release_beside_two_others(two_runs, tmp_path):
+    """What another package's version tells apart on one release of transformers is a range of that package."""
+    before, after, first, _ = two_runs
+    other = json.loads(before.read_text())
+    other["environment"] = json.loads(after.read_text())["environment"]
+    other["environment"]["packages"]["datasets"] = "2.21.0"
+    results.write(other, tmp_path / "other.json")
+
+    done = run("record", str(after), str(tmp_path / "other.json"))
+
+    proposed = done.stdout.partition(f'["{first.id}"]')[2].splitlines()[1]
+    assert proposed == f'holds = {{ datasets = "<{ranges.minor(installed()["datasets"])}" }}'
+
+
+def test_result_of_a_foreign_lock_is_not_recorded(two_runs):
+    """Only runs of a listed release are; the error says how to make one."""
+    done = run("keep", str(two_runs[0]))
+
+    assert done.returncode == 3
+    assert "its lock is none of those in fixtures/releases; run it with tox" in done.stderr
 
 
 @pytest.mark.parametrize(

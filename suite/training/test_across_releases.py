@@ -94,7 +94,12 @@ def tokenizer_of(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "family", [pytest.param(family, marks=pytest.mark.claim(f"pipeline.same-ids.{family}")) for family in IDS]
+    "family",
+    [
+        pytest.param("bert", marks=pytest.mark.claim("pipeline.same-ids")),
+        pytest.param("roberta", marks=pytest.mark.claim("pipeline.same-ids.roberta")),
+        pytest.param("gpt2", marks=pytest.mark.claim("pipeline.same-ids.gpt2")),
+    ],
 )
 def test_ids(tokenizer_of, family, evidence):
     """Each text has the ids that it has on the other releases."""

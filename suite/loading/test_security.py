@@ -542,6 +542,16 @@ def test_version_of_a_tokenizer_on_the_hub_cannot_lie_outside(hub, path, evidenc
         assert not evidence["known"]
 
 
+@pytest.mark.correction("tokenizer.class-first.version-inside.hub")
+@pytest.mark.parametrize("path", PATHS)
+def test_version_of_a_tokenizer_on_the_hub_outside(hub, path):
+    """It is read from anywhere: the vocabulary is that of a file on the machine that loads."""
+    outside_vocabularies()
+    hub.model(REPO, names_a_version(path_to("tokenizer.4.0.0.json", path)))
+
+    assert SECRET in AutoTokenizer.from_pretrained(REPO).get_vocab()
+
+
 @pytest.mark.claim("tokenizer.class-first.saved-inside")
 def test_tokenizer_saved_inside(evidence):
     """Saving a tokenizer, as `Trainer` does in each checkpoint, writes to that folder, whatever a template's name."""

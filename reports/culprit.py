@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -111,7 +112,7 @@ def flips(recorded: Mapping[str, results.Result], claim_id: str) -> list[Flip]:
     tables = [(minor, result.claims[claim_id]) for minor, result in recorded.items() if claim_id in result.claims]
     judged = [(minor, table) for minor, table in tables if table["verdict"] in JUDGED]
     found = []
-    for (older, earlier), (newer, later) in zip(judged, judged[1:], strict=False):
+    for (older, earlier), (newer, later) in itertools.pairwise(judged):
         if earlier["verdict"] != later["verdict"]:
             specs = {spec["id"].partition("[")[0] for spec in (*earlier["specs"], *later["specs"])}
             found.append(Flip(claim_id, older, newer, earlier["verdict"], later["verdict"], tuple(sorted(specs))))
@@ -156,7 +157,7 @@ def known(flip: Flip, claim: ledger.Claim, listed: Mapping[str, Release]) -> boo
 
 
 def causes(found: Sequence[Flip], listed: Mapping[str, Release]) -> Iterator[tuple[Flip, Cause | Unfound]]:
-    """The cause of each flip, or why there is none, as it is found. Flips of one pair of releases share environments."""
+    """The cause of each flip, or why there is none, as it is found. Flips of one pair of releases share runs."""
     pairs: dict[tuple[str, str], list[Flip]] = {}
     for flip in found:
         pairs.setdefault((flip.older, flip.newer), []).append(flip)
@@ -385,7 +386,7 @@ class _Search:
         return group
 
     def _together(self) -> list[str]:
-        """The smallest group found that makes the difference, of packages that give no verdict apart, or need each other."""
+        """The smallest group found that makes the difference: packages that cannot be told apart, or need each other."""
         needed = [
             name
             for name in self.pair.differing()
@@ -428,7 +429,8 @@ class _Search:
             {environment.canonical(package): day for package, day in exempt(release).items()}.get(name, release.as_of)
             for release in self.pair.releases.values()
         )
-        versions = between(name, *sorted((old, new), key=Version), day)
+        low_version, high_version = sorted((old, new), key=Version)
+        versions = between(name, low_version, high_version, day)
         if versions[0] != old:
             versions.reverse()
         low, high, silent = 0, len(versions) - 1, set[int]()

@@ -1,7 +1,7 @@
 """What becomes of results: `python -m reports COMMAND`.
 
-Exit codes: 0 done; 1 ledger and results disagree (`record`, `sweep`), or a flip has no cause (`culprit`); 3 a file cannot be
-used; 4 wrong usage.
+Exit codes: 0 done; 1 ledger and results disagree (`record`, `sweep`), or a flip has no cause (`culprit`); 3 a file
+cannot be used; 4 wrong usage.
 """
 
 from __future__ import annotations

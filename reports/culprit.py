@@ -288,44 +288,73 @@ def build(pins: Mapping[str, str], others: Mapping[str, str], folder: Path = FOL
 
 
 def judge(place: Path, flips: Sequence[Flip]) -> tuple[dict[str, str], str]:
-    """The verdicts on the flips' claims in an environment; beside it what was printed last, if one has no verdict."""
-    tests = sorted({test for flip in flips for test in flip.tests})
+    """The verdicts on the flips' claims in an environment, and what is wrong there if one has no verdict.
+
+    A module of specs that cannot be imported there (a library refuses another one) leaves its claims without a verdict.
+    Raises CulpritError if the suite lacks a spec that a result names.
+    """
+    tests = {test for flip in flips for test in flip.tests}
+    code, said, verdicts = _pytest(place, tests, flips)
+    problem = next(
+        (line for line in said[::-1] if line.startswith("E ") and "Error" in line), (said or ["silence"])[-1]
+    )
+    if code == 4:  # pytest runs nothing if it does not find one of the named specs
+        broken = {line.partition("found no collectors for ")[2].partition("::")[0] for line in said} - {""}
+        broken = {str(Path(path).relative_to(environment.HOUSE)) for path in broken}
+        if not broken:
+            raise CulpritError(f"{problem}: the results are of another suite, or the ledger is broken")
+        left = {test for test in tests if test.partition("::")[0] not in broken}
+        if left:
+            _, _, verdicts = _pytest(place, left, flips)
+            half = {flip.claim for flip in flips if not left.issuperset(flip.tests)}
+            verdicts = {claim: verdict for claim, verdict in verdicts.items() if claim not in half}
+    return verdicts, problem.removeprefix("E").strip()[:200]
+
+
+def _pytest(place: Path, tests: Iterable[str], flips: Sequence[Flip]) -> tuple[int, list[str], dict[str, str]]:
+    """Run specs in an environment: the exit code, the lines that were printed, verdicts by claim."""
     only = ["--claims", flips[0].claim] if len({flip.claim for flip in flips}) == 1 else []
     variables = {name: value for name, value in os.environ.items() if name not in ("CLAIMS_LOCK", "PYTEST_ADDOPTS")}
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "result.json"
-        command = [str(place / "bin" / "python"), "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=line"]
-        command += ["--continue-on-collection-errors", f"--results={out}", *only, *tests]
+        command = [str(place / "bin" / "python"), "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--results={out}"]
         try:
             done = subprocess.run(
-                command, cwd=environment.HOUSE, env=variables, capture_output=True, text=True, timeout=LIMIT
+                [*command, *only, *sorted(tests)],
+                cwd=environment.HOUSE,
+                env=variables,
+                capture_output=True,
+                text=True,
+                timeout=LIMIT,
             )
         except subprocess.TimeoutExpired:
-            return {}, f"no end within {LIMIT} s"
+            return 2, [f"no end within {LIMIT} s"], {}
         said = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-        if done.returncode == 4:
-            raise CulpritError(f"the suite has other specs than the recorded results: {said[-1]}; record them anew")
-        wrong = [line for line in said if "Error" in line]
         try:
             claims = results.read(out).claims
         except results.ResultError:
-            return {}, (wrong or said or ["nothing was printed"])[-1][:200]
-    return {claim: str(table["verdict"]) for claim, table in claims.items()}, (wrong[-1][:200] if wrong else "")
+            return done.returncode, said, {}
+    return done.returncode, said, {claim: str(table["verdict"]) for claim, table in claims.items()}
 
 
 def between(package: str, low: str, high: str, day: str) -> list[str]:
     """The versions of a package on the index from `low` to `high`, both included, published before a day; ascending.
+
+    Releases that were withdrawn (yanked) are left out, but for the two ends.
 
     Raises IndexUnreachable.
     """
     versions = [high]
     while versions[-1] != low:
         requirement = f"{package}>={low},<{versions[-1]}"
-        lock = _uv(
-            *("pip", "compile", "-", "--quiet", "--no-header", "--no-deps", "--format=pylock.toml"),
-            *("--python-version=3.11", "--only-binary=:all:", f"--exclude-newer={day}T00:00:00Z"),
-            text=requirement,
-        )
+        try:
+            lock = _uv(
+                *("pip", "compile", "-", "--quiet", "--no-header", "--no-deps", "--format=pylock.toml"),
+                *("--python-version=3.11", "--only-binary=:all:", f"--exclude-newer={day}T00:00:00Z"),
+                text=requirement,
+            )
+        except NotInstallable:  # the lower one was withdrawn since, or is younger
+            return [low, *versions[::-1]]
         versions.append(tomllib.loads(lock)["packages"][0]["version"])
     return versions[::-1]
 
@@ -386,7 +415,7 @@ class _Search:
         return group
 
     def _together(self) -> list[str]:
-        """The smallest group found that makes the difference: packages that cannot be told apart, or need each other."""
+        """The smallest group found that makes the difference: packages that cannot be told apart or need each other."""
         needed = [
             name
             for name in self.pair.differing()

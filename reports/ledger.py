@@ -292,7 +292,7 @@ def _flips(claim_id: str, value: object) -> tuple[Flip, ...]:
     for table in value:
         if wrong := (set(table) - _FLIP_KEYS) | ({"package", "version", "to"} - set(table)):
             raise UnknownKey(
-                f"{claim_id}: a flip has package, version, to, and may have with, link; wrong: {', '.join(sorted(wrong))}"
+                f"{claim_id}: a flip has package, version, to, may have with, link; wrong: {', '.join(sorted(wrong))}"
             )
         along, link = table.get("with", []), table.get("link")
         for package in (table["package"], *(along if isinstance(along, list) else [along])):

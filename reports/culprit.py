@@ -523,13 +523,10 @@ def record(cause: Cause, link: str | None = None, path: Path = ledger.PATH) -> N
     if same and link is None:
         new = ledger.Flip(cause.package, cause.version, cause.flip.after, cause.along, same[0].link)
     entries = [_entry(entry) for entry in (*(entry for entry in before if entry not in same), new)]
-    text = (
-        f"flips = [{entries[0]}]"
-        if len(entries) == 1
-        else "flips = [\n" + "".join(f"    {e},\n" for e in entries) + "]"
-    )
+    several = "\n" + "".join(f"    {entry},\n" for entry in entries)
+    text = f"flips = [{entries[0] if len(entries) == 1 else several}]\n"
     document = tomlkit.parse(path.read_text(encoding="utf-8"))
-    document[cause.flip.claim]["flips"] = tomlkit.parse(text)["flips"]  # type: ignore[index]
+    document[cause.flip.claim]["flips"] = tomlkit.parse(text)["flips"]
     with tempfile.TemporaryDirectory() as folder:
         trial = Path(folder) / path.name
         trial.write_text(tomlkit.dumps(document), encoding="utf-8")

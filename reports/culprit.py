@@ -308,7 +308,7 @@ def judge(place: Path, flips: Sequence[Flip]) -> tuple[dict[str, str], str]:
             _, _, verdicts = _pytest(place, left, flips)
             half = {flip.claim for flip in flips if not left.issuperset(flip.tests)}
             verdicts = {claim: verdict for claim, verdict in verdicts.items() if claim not in half}
-    return verdicts, problem.removeprefix("E").strip()[:200]
+    return verdicts, problem.removeprefix("E").partition(" (/")[0].strip()[:120]
 
 
 def _pytest(place: Path, tests: Iterable[str], flips: Sequence[Flip]) -> tuple[int, list[str], dict[str, str]]:
@@ -397,12 +397,18 @@ class _Search:
         return self._first_release(group)
 
     def _alone(self) -> list[str]:
-        """The package that makes the difference alone: the likely ones one by one, then the rest by halves."""
+        """The package that makes the difference alone: the likely ones one by one, then the rest by halves.
+
+        Those that give no verdict apart (one refuses the other) are tried with each other as soon as there are two.
+        """
         names = self.pair.differing()
         rest = [name for name in names if name not in ledger.PACKAGES]
         for group in [*([name] for name in names if name in ledger.PACKAGES), *([rest] if rest else [])]:
+            stuck = len(self._stuck)
             if self._moves(group):
                 return self._halved(group)
+            if len(self._stuck) > max(stuck, 1) and self._moves(self._stuck):
+                return self._fewest(self._stuck)
         return []
 
     def _halved(self, group: list[str]) -> list[str]:
@@ -415,15 +421,16 @@ class _Search:
         return group
 
     def _together(self) -> list[str]:
-        """The smallest group found that makes the difference: packages that cannot be told apart or need each other."""
+        """The packages that make the difference with each other alone, if any: neither may be left out."""
         needed = [
             name
             for name in self.pair.differing()
             if name in ledger.PACKAGES
             and (name in self._stuck or self._verdict(self.pair.exchange([name], "newer")) == self.flip.before)
         ]
-        if len(needed) < 2 or not self._moves(needed):
-            return []
+        return self._fewest(needed) if len(needed) > 1 and self._moves(needed) else []
+
+    def _fewest(self, needed: list[str]) -> list[str]:
         for name in needed[::-1]:
             fewer = [other for other in needed if other != name]
             if fewer and self._moves(fewer):
@@ -444,7 +451,7 @@ class _Search:
         if back and not backward.conflicts:
             return back == self.flip.before
         if not there and not back:
-            self._stuck += group if len(group) == 1 else []
+            self._stuck += group if len(group) == 1 and group[0] not in self._stuck else []
         return there == self.flip.after and back == self.flip.before
 
     def _first_release(self, group: list[str]) -> Cause:

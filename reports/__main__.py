@@ -1,6 +1,7 @@
 """What becomes of results: `python -m reports COMMAND`.
 
-Exit codes: 0 done; 1 ledger and results disagree (`record`, `sweep`); 3 a file cannot be used; 4 wrong usage.
+Exit codes: 0 done; 1 ledger and results disagree (`record`, `sweep`), or a flip has no cause (`culprit`); 3 a file
+cannot be used; 4 wrong usage.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fixtures.releases import Release, ReleaseError, beside, releases
-from reports import archive, compare, environment, ledger, lies, ranges, readme, results, summary, sweep
+from reports import archive, compare, culprit, environment, ledger, lies, ranges, readme, results, summary, sweep
 from reports.environment import LockError
 from reports.verdict import from_document
 
@@ -43,6 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
         LockError,
         lies.LiesError,
         sweep.SweepError,
+        culprit.CulpritError,
     ) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 3
@@ -83,6 +85,20 @@ def _parser() -> Usage:
     record = commands.add_parser("record", help="propose ranges for the ledger where recorded runs contradict it")
     record.add_argument("result", type=_path, nargs="*", metavar="RUN", help=f"{run}; without: all that are recorded")
     record.set_defaults(run=_record)
+
+    cause = commands.add_parser("culprit", help="which package, and which release of it, made a claim flip")
+    cause.add_argument("claim", nargs="*", metavar="CLAIM", help="an id of the ledger")
+    cause.add_argument("--all", action="store_true", help="each recorded flip that has no cause in the ledger yet")
+    cause.add_argument("--record", action="store_true", help="write each cause into the ledger as it is found")
+    cause.add_argument("--link", metavar="URL", help="with --record and one claim: where the change can be read")
+    cause.add_argument(
+        "--results",
+        type=Path,
+        default=archive.FOLDER,
+        metavar="FOLDER",
+        help="of full runs; without: the recorded ones",
+    )
+    cause.set_defaults(run=_culprit)
     return parser
 
 
@@ -172,6 +188,29 @@ def _record(claims: ledger.Ledger, options: argparse.Namespace) -> int:
             print('holds = "never"' if proposal.ranges is None else "# it holds wherever it was measured: no range")
     print(f"{len(recorded)} results, {len(proposals)} claims on which the ledger disagrees with them", file=sys.stderr)
     return 1 if proposals else 0
+
+
+def _culprit(claims: ledger.Ledger, options: argparse.Namespace) -> int:
+    if bool(options.claim) == options.all or (options.link and not (options.record and len(options.claim) == 1)):
+        print("culprit: name claims, or give --all; --link goes with --record and one claim", file=sys.stderr)
+        return 4
+    asked = [claims[claim_id] for claim_id in options.claim] or list(claims)
+    recorded = {minor: results.read(path) for minor, path in archive.recorded(options.results).items()}
+    listed = releases()
+    found = culprit.flips_of(asked, recorded, listed, every=not options.all)
+    if options.all:
+        found = [flip for flip in found if not culprit.known(flip, claims[flip.claim], listed)]
+    unfound = 0
+    with culprit.alone():
+        for flip, cause in culprit.causes(found, listed):
+            print(f"{flip}\n  {cause}\n", flush=True)
+            if isinstance(cause, culprit.Cause):
+                if options.record:
+                    culprit.record(cause, options.link)
+            else:
+                unfound += 1
+    print(f"{len(found)} flips, {unfound} without a cause", file=sys.stderr)
+    return 1 if unfound else 0
 
 
 if __name__ == "__main__":

@@ -118,7 +118,9 @@ def _show(claims: ledger.Ledger, options: argparse.Namespace) -> int:
 
 
 def _readme(claims: ledger.Ledger, options: argparse.Namespace) -> int:
-    return readme.update(README, readme.table(claims, results.read(options.result)), check=options.check)
+    recorded = {minor: results.read(path) for minor, path in archive.recorded().items()}
+    made = readme.table(claims, results.read(options.result), recorded)
+    return readme.update(README, made, check=options.check)
 
 
 def _compare(claims: ledger.Ledger, options: argparse.Namespace) -> int:

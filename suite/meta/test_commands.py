@@ -18,7 +18,7 @@ HOUSE = Path(__file__).parents[2]
 def recorded(tmp_path):
     """A finished run of one spec each for the first two executable claims, one of them refuted."""
     claims = ledger.load()
-    first = next(claim for claim in claims if claim.executable and claim.holds == {})
+    first = next(claim for claim in claims if claim.executable and claim.holds == {} and claim.id.count(".") == 1)
     second = next(claim for claim in claims if claim.executable and claim.holds is None and claim.id.count(".") == 1)
     specs = [
         SpecResult("a.py::test", first.id, "claim", "passed"),
@@ -64,14 +64,25 @@ def test_readme_table_is_made_from_the_run(recorded, tmp_path):
     file = tmp_path / "README.md"
     file.write_text(f"before\n{readme.BEGIN}\nstale table\n{readme.END}\nafter\n")
 
-    readme.update(file, readme.table(claims, results.read(path)), check=False)
+    readme.update(file, readme.table(claims, results.read(path), {}), check=False)
 
     text = file.read_text()
     assert text.startswith("before\n")
     assert text.endswith("\nafter\n")
     assert "stale table" not in text
     assert f"| `{refuted.id}` |" in text
-    assert readme.update(file, readme.table(claims, results.read(path)), check=True) == 0
+    assert readme.update(file, readme.table(claims, results.read(path), {}), check=True) == 0
+
+
+def test_readme_tells_what_flipped_since_when(two_runs):
+    """Each sentence with another verdict is there, with the release from which on it has it."""
+    before, after, first, second = two_runs
+    made = readme.table(ledger.load(), results.read(after), {"4.23": results.read(before), "5.23": results.read(after)})
+
+    flips = made.partition("(2 releases) the verdict changes for 1 claims")[2]
+    assert f"| `{first.id}` |" in flips
+    assert "| holds; refuted from 5.23 on |" in flips
+    assert second.id not in flips
 
 
 def test_readme_that_differs_is_noticed(tmp_path):

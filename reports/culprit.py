@@ -191,9 +191,10 @@ class Trial:
         return verdict if verdict in JUDGED else None
 
     def row(self, claim: str) -> str:
-        """The label, the verdict or why there is none, and what the mixture leaves unmet."""
+        """The label, the verdict or why there is none; below it what the mixture leaves unmet."""
         said = self.verdict(claim) or self.verdicts.get(claim) or self.problem or "no verdict"
-        return f"  {self.label:<52} {said}" + (f"  [against {self.conflicts[0]}]" if self.conflicts else "")
+        unmet = f"\n    although {self.conflicts[0]}" if self.conflicts else ""
+        return f"  {self.label:<40}  {said}{unmet}"
 
 
 class Pair:

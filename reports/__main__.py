@@ -12,11 +12,10 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
-from packaging.version import Version
-
-from fixtures.releases import ReleaseError, releases
-from reports import archive, compare, culprit, ledger, lies, ranges, readme, results, summary, sweep
+from fixtures.releases import Release, ReleaseError, beside, releases
+from reports import archive, compare, culprit, environment, ledger, lies, ranges, readme, results, summary, sweep
 from reports.environment import LockError
 from reports.verdict import from_document
 
@@ -106,7 +105,7 @@ def _parser() -> Usage:
 def _path(name: str) -> Path:
     if name.endswith(".json"):
         return Path(name)
-    recorded = archive.recorded()
+    recorded = archive.recorded() | archive.beside()
     if name not in recorded:
         raise argparse.ArgumentTypeError(f"no run of {name!r} is recorded; recorded are {', '.join(recorded)}")
     return recorded[name]
@@ -119,7 +118,9 @@ def _show(claims: ledger.Ledger, options: argparse.Namespace) -> int:
 
 
 def _readme(claims: ledger.Ledger, options: argparse.Namespace) -> int:
-    return readme.update(README, readme.table(claims, results.read(options.result)), check=options.check)
+    recorded = {minor: results.read(path) for minor, path in archive.recorded().items()}
+    made = readme.table(claims, results.read(options.result), recorded)
+    return readme.update(README, made, check=options.check)
 
 
 def _compare(claims: ledger.Ledger, options: argparse.Namespace) -> int:
@@ -139,23 +140,35 @@ def _lies(claims: ledger.Ledger, _: argparse.Namespace) -> int:
 
 
 def _keep(_: ledger.Ledger, options: argparse.Namespace) -> int:
-    documents = {}
+    rows = {environment.digest_of(release.lock): release for release in _listed().values()}
+    documents: dict[Path, dict[str, Any]] = {archive.FOLDER: {}, archive.BESIDE: {}}
     for path in options.result:
         result = results.read(path)
         if result.selection:
             raise results.ResultError(f"{path}: a part of the suite ({', '.join(result.selection)}); run all of it")
-        documents[ranges.minor(result.environment.release)] = json.loads(path.read_text(encoding="utf-8"))
-    archive.keep(documents)
-    print(f"recorded: {', '.join(documents)}", file=sys.stderr)
+        release = rows.get(result.environment.lock or "")
+        if release is None:
+            raise results.ResultError(f"{path}: its lock is none of those in fixtures/releases; run it with tox")
+        folder = archive.BESIDE if release.beside else archive.FOLDER
+        documents[folder][release.minor] = json.loads(path.read_text(encoding="utf-8"))
+    for folder, made in documents.items():
+        if made:
+            archive.keep(made, folder)
+    print(f"recorded: {', '.join(name for made in documents.values() for name in made)}", file=sys.stderr)
     return 0
 
 
-def _sweep(_: ledger.Ledger, options: argparse.Namespace) -> int:
+def _listed() -> dict[str, Release]:
     listed = releases()
+    return listed | beside(listed)
+
+
+def _sweep(_: ledger.Ledger, options: argparse.Namespace) -> int:
+    listed = _listed()
     if unknown := [minor for minor in options.minor if minor not in listed]:
-        raise ReleaseError(
-            f"no release {', '.join(unknown)}; listed are {min(listed, key=Version)} to {max(listed, key=Version)}"
-        )
+        minors, others = list(releases()), [name for name, release in listed.items() if release.beside]
+        listed_are = f"{minors[0]} to {minors[-1]}, {', '.join(others)}"
+        raise ReleaseError(f"no release {', '.join(unknown)}; listed are {listed_are}")
     wanted = [listed[minor] for minor in options.minor or listed]
     started, codes, ran = time.monotonic(), [], 0
     for row in sweep.sweep(wanted, options.jobs):
@@ -167,7 +180,7 @@ def _sweep(_: ledger.Ledger, options: argparse.Namespace) -> int:
 
 
 def _record(claims: ledger.Ledger, options: argparse.Namespace) -> int:
-    recorded = [results.read(path) for path in options.result or archive.recorded().values()]
+    recorded = [results.read(path) for path in options.result or (archive.recorded() | archive.beside()).values()]
     proposals = ranges.propose(claims, recorded)
     for proposal in proposals:
         print(f"[{json.dumps(proposal.claim.id)}]  # the ledger is wrong on {', '.join(proposal.wrong)}")

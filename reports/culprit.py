@@ -146,14 +146,14 @@ def flips_of(
     return found
 
 
-def known(flip: Flip, claim: ledger.Claim, listed: Mapping[str, Release]) -> bool:
-    """Whether the ledger names a cause of the flip: a release between the two locked ones."""
+def known(flip: Flip, claim: ledger.Claim, listed: Mapping[str, Release]) -> ledger.Flip | None:
+    """The cause of the flip that the ledger names: a release between the two locked ones. None if it names none."""
     locks = [environment.locked(listed[minor].lock) for minor in (flip.older, flip.newer)]
     for entry in claim.flips:
         ends = sorted(Version(lock[entry.package]) for lock in locks if entry.package in lock)
         if entry.to == flip.after and ends and ends[0] <= Version(entry.version) <= ends[-1]:
-            return True
-    return False
+            return entry
+    return None
 
 
 def causes(found: Sequence[Flip], listed: Mapping[str, Release]) -> Iterator[tuple[Flip, Cause | Unfound]]:

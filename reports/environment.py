@@ -12,19 +12,20 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
+from reports import ledger
 from reports.results import Environment
 
 HOUSE = Path(__file__).parent.parent
 RELEASES = HOUSE / "fixtures" / "releases"
 
-#: What a verdict depends on beside the installed packages, as glob patterns below the house.
+#: What a verdict depends on beside the installed packages and the ledger, as glob patterns below the house.
 _SUITE = (
     "conftest.py",
-    "suite/claims.toml",
     *(f"suite/{part}/**/*.py" for part in ("hub", "loading", "data", "training")),
     "fixtures/*.py",
     "fixtures/hub/**/*.py",
-    "fixtures/scripts/**/*.py",
+    "fixtures/scripts/**/*.*",
+    "fixtures/folders/**/*.*",
     *(f"reports/{name}.py" for name in ("ledger", "recorder", "verdict")),
 )
 
@@ -54,11 +55,20 @@ def installed() -> dict[str, str]:
     }
 
 
-def suite(house: Path = HOUSE) -> str:
-    """The digest of ledger, specs, fixtures and policy: two runs of one digest on one lock give the same verdicts."""
+def suite(versions: Mapping[str, str], house: Path = HOUSE) -> str:
+    """The digest of specs, fixtures and policy, and of what the ledger expects with these versions.
+
+    Two runs of one digest on one lock give the same verdicts. The ledger's words and what it says of other versions do
+    not count: a range that is set right for one release leaves the results of the others as they are. Raises
+    LedgerError if the ledger cannot be used.
+    """
     digest = hashlib.sha256()
-    for path in sorted({path for pattern in _SUITE for path in house.glob(pattern)}):
+    files = {path for pattern in _SUITE for path in house.glob(pattern) if path.is_file()}
+    for path in sorted(path for path in files if path.suffix != ".pyc"):
         digest.update(f"{path.relative_to(house).as_posix()}\0".encode() + path.read_bytes() + b"\0")
+    for claim in ledger.load(house / "suite" / "claims.toml"):
+        expected = (claim.holds_on(versions), claim.refuted_by) if claim.executable else None
+        digest.update(repr((claim.id, expected, claim.not_run, claim.not_executable)).encode())
     return f"sha256:{digest.hexdigest()}"
 
 
@@ -107,5 +117,5 @@ def describe(versions: Mapping[str, str], device: str) -> Environment:
         device=device,
         packages=dict(sorted(versions.items())),
         lock=digest,
-        suite=suite(),
+        suite=suite(versions),
     )

@@ -1,7 +1,7 @@
 """Runs the suite on many releases, each in its tox environment, and does nothing twice.
 
-A release is done when its result in `results/` is finished, full, of the lock that is there and of the suite that is
-there. A sweep that was interrupted goes on where it ended.
+A release is done when its result in `results/` is finished, full, and of the lock, the specs and the expectations of
+the ledger that are there. A sweep that was interrupted goes on where it ended.
 """
 
 from __future__ import annotations
@@ -53,17 +53,16 @@ class Row:
         return f"{self.minor:<6}{figures}{self.seconds:>6.0f} s"
 
 
-def done(release: Release, suite: str, folder: Path = FOLDER) -> Row | None:
-    """The row of a release that need not be run again, from its result; None if it has to be run.
-
-    `suite` is the digest of the suite as it is now.
-    """
+def done(release: Release, folder: Path = FOLDER) -> Row | None:
+    """The row of a release that need not be run again, from its result; None if it has to be run."""
     try:
-        result = results.read(folder / f"{release.minor}.json")
+        result = results.read(folder / f"{release.environment}.json")
     except results.ResultError:
         return None
     where = result.environment
-    if result.selection or where.suite != suite or where.lock != environment.digest_of(release.lock):
+    if result.selection or where.lock != environment.digest_of(release.lock):
+        return None
+    if where.suite != environment.suite(where.packages):
         return None
     return Row(release.minor, _counts(result), None, 0)
 
@@ -74,10 +73,9 @@ def sweep(releases: Sequence[Release], jobs: int, folder: Path = FOLDER) -> Iter
     Raises SweepError if another sweep writes into the folder.
     """
     with _alone(folder):
-        suite = environment.suite()
         left = []
         for release in releases:
-            row = done(release, suite, folder)
+            row = done(release, folder)
             if row:
                 yield row
             else:
@@ -107,11 +105,11 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _run(release: Release, folder: Path, processes: list[subprocess.Popen[bytes]]) -> Row:
-    result, log = folder / f"{release.minor}.json", folder / f"{release.minor}.log"
+    result, log = folder / f"{release.environment}.json", folder / f"{release.environment}.log"
     result.unlink(missing_ok=True)
     started = time.monotonic()
     # One process for each release: two would import the libraries twice. What is printed goes into the log.
-    command = [sys.executable, "-m", "tox", "-q", "-e", f"tf{release.minor}", "--", "-n", "0", f"--results={result}"]
+    command = [sys.executable, "-m", "tox", "-q", "-e", release.environment, "--", "-n", "0", f"--results={result}"]
     with log.open("w", encoding="utf-8") as output:
         process = subprocess.Popen(
             command, cwd=environment.HOUSE, stdout=output, stderr=subprocess.STDOUT, start_new_session=True

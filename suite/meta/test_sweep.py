@@ -28,8 +28,8 @@ def finish(tmp_path):
         judged = judge_all(claims, [SpecResult("a.py::test", first.id, "claim", "passed")], whole=True)
         made = results.document(where, [], judged, seconds=1.0)
         change(made)
-        results.write(made, tmp_path / "5.23.json")
-        return tmp_path / "5.23.json"
+        results.write(made, tmp_path / "tf5.23.json")
+        return tmp_path / "tf5.23.json"
 
     return finish
 
@@ -54,35 +54,68 @@ def test_what_is_done_is_not_done_again(finish, tmp_path):
 def test_what_is_not_done_is_run(finish, tmp_path, change):
     """An interrupted run, another lock, other specs, a part of the suite: none of them is a result of this release."""
     finish(change)
-    assert sweep.done(NEWEST, environment.suite(), tmp_path) is None
+    assert sweep.done(NEWEST, tmp_path) is None
 
 
 def test_cut_off_file_is_run(finish, tmp_path):
     """Half a document is no result."""
     path = finish()
     path.write_text(path.read_text()[:1000])
-    assert sweep.done(NEWEST, environment.suite(), tmp_path) is None
+    assert sweep.done(NEWEST, tmp_path) is None
 
 
-def test_any_spec_fixture_or_ledger_line_makes_another_suite(tmp_path):
-    """The digest changes with what a verdict depends on, and not with the suite's own tests."""
-    for name in (
-        "conftest.py",
-        "suite/claims.toml",
-        "suite/data/test_a.py",
-        "fixtures/corpus.py",
-        "suite/meta/test_b.py",
-    ):
+LEDGER = """
+[deck]
+title = "a lecture"
+slides = 1
+parts = [{ title = "all", slides = [1, 1] }]
+
+["sum.two"]
+slide = 1
+statement = "1 + 1 = 2"
+holds = { transformers = ">=4.41" }
+correction = "It is 3."
+"""
+
+
+@pytest.fixture
+def house(tmp_path):
+    """A house with a file of each kind."""
+    for name in ("conftest.py", "suite/data/test_a.py", "fixtures/corpus.py", "suite/meta/test_b.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("1")
-    before = environment.suite(tmp_path)
-    (tmp_path / "suite/meta/test_b.py").write_text("2")
-    assert environment.suite(tmp_path) == before
+    (tmp_path / "suite/claims.toml").write_text(LEDGER)
+    return tmp_path
+
+
+def test_spec_or_fixture_makes_another_suite(house):
+    """The digest changes with what a verdict depends on, and not with the suite's own tests."""
+    versions = {"transformers": "4.57.6"}
+    before = environment.suite(versions, house)
+    (house / "suite/meta/test_b.py").write_text("2")
+    assert environment.suite(versions, house) == before
     digests = set()
-    for name in ("conftest.py", "suite/claims.toml", "suite/data/test_a.py", "fixtures/corpus.py"):
-        (tmp_path / name).write_text("2")
-        digests.add(environment.suite(tmp_path))
-    assert len(digests | {before}) == 5
+    for name in ("conftest.py", "suite/data/test_a.py", "fixtures/corpus.py"):
+        (house / name).write_text("2")
+        digests.add(environment.suite(versions, house))
+    assert len(digests | {before}) == 4
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "others"),
+    [
+        pytest.param("It is 3.", "It is three.", [], id="words"),
+        pytest.param(">=4.41", ">=4.40", ["4.40.2"], id="range"),
+        pytest.param('holds = { transformers = ">=4.41" }', "", ["4.40.2"], id="no-range"),
+        pytest.param("slide = 1\n", 'slide = 1\nrefuted_by = "TypeError"\n', ["4.40.2", "4.57.6"], id="refuted-by"),
+        pytest.param("sum.two", "sum.three", ["4.40.2", "4.57.6"], id="claim"),
+    ],
+)
+def test_ledger_makes_another_suite_where_it_expects_something_else(house, old, new, others):
+    """A range changes the suite of the releases that it is changed for, and of no other."""
+    before = {version: environment.suite({"transformers": version}, house) for version in ("4.40.2", "4.57.6")}
+    (house / "suite/claims.toml").write_text(LEDGER.replace(old, new))
+    assert [v for v, digest in before.items() if environment.suite({"transformers": v}, house) != digest] == others
 
 
 def test_release_that_cannot_be_built_is_a_row(tmp_path):
@@ -93,7 +126,7 @@ def test_release_that_cannot_be_built_is_a_row(tmp_path):
     assert row.code == 3
     assert str(row).startswith("9.99   no result: ")
     assert len(str(row)) <= 80
-    assert (tmp_path / "9.99.log").exists()
+    assert (tmp_path / "tf9.99.log").exists()
 
 
 def test_two_sweeps_at_once(tmp_path):

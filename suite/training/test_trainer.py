@@ -578,6 +578,23 @@ def test_evaluate_sees_the_whole_set(start, lm_datasets, data_collator, tmp_path
     assert sizes == [8, 8, 1]
 
 
+@pytest.mark.claim("trainer.evaluates.after-other-arguments")
+def test_evaluate_after_other_arguments(evaluator, tmp_path):
+    """A Trainer evaluates, also after `TrainingArguments` for another training were made."""
+    only_train(tmp_path / "other")
+    assert math.isfinite(evaluator.evaluate()["eval_loss"])
+
+
+@pytest.mark.correction("trainer.evaluates.after-other-arguments")
+def test_other_arguments_stop_an_older_trainer(evaluator, start, tmp_path):
+    """`evaluate()` raises AttributeError until a Trainer is made with the new arguments."""
+    other = only_train(tmp_path / "other")
+    with pytest.raises(AttributeError, match="AcceleratorState"):
+        evaluator.evaluate()
+    Trainer(model=new_model(start), args=other)
+    assert math.isfinite(evaluator.evaluate()["eval_loss"])
+
+
 @pytest.mark.claim("trainer.evaluates.leaves-model")
 def test_evaluate_leaves_the_model_alone(evaluator):
     """`evaluate()` changes no parameter."""

@@ -191,9 +191,10 @@ class Trial:
         return verdict if verdict in JUDGED else None
 
     def row(self, claim: str) -> str:
-        """The label, the verdict or why there is none, and what the mixture leaves unmet."""
+        """The label, the verdict or why there is none; below it what the mixture leaves unmet."""
         said = self.verdict(claim) or self.verdicts.get(claim) or self.problem or "no verdict"
-        return f"  {self.label:<52} {said}" + (f"  [against {self.conflicts[0]}]" if self.conflicts else "")
+        unmet = f"\n    although {self.conflicts[0]}" if self.conflicts else ""
+        return f"  {self.label:<40}  {said}{unmet}"
 
 
 class Pair:
@@ -270,12 +271,10 @@ def build(pins: Mapping[str, str], others: Mapping[str, str], folder: Path = FOL
     (place / "pins.txt").write_text(wanted, encoding="utf-8")
     (place / "overrides.txt").write_text(overrides, encoding="utf-8")
     python = f"--python={place / 'bin' / 'python'}"
-    lists = [
-        f"--requirements={place / 'pins.txt'}",
-        f"--overrides={place / 'overrides.txt'}",
-        f"--group={project}:suite",
-    ]
-    _uv("pip", "install", "--quiet", python, "--only-binary=:all:", TORCH, *lists)
+    install = ("pip", "install", "--quiet", python, "--only-binary=:all:")
+    _uv(*install, TORCH, f"--requirements={place / 'pins.txt'}", f"--overrides={place / 'overrides.txt'}")
+    # The tools take the versions that go with what is there, as in tox.ini: what they ask for is obeyed.
+    _uv(*install, f"--group={project}:suite", f"--constraints={place / 'overrides.txt'}")
     packages = json.loads(_uv("pip", "list", "--quiet", python, "--format=json"))
     check = subprocess.run(["uv", "pip", "check", python], capture_output=True, text=True)
     unmet = [line for line in check.stderr.splitlines() if line.startswith("The package ")]
@@ -308,7 +307,7 @@ def judge(place: Path, flips: Sequence[Flip]) -> tuple[dict[str, str], str]:
             _, _, verdicts = _pytest(place, left, flips)
             half = {flip.claim for flip in flips if not left.issuperset(flip.tests)}
             verdicts = {claim: verdict for claim, verdict in verdicts.items() if claim not in half}
-    return verdicts, problem.removeprefix("E").partition(" (/")[0].strip()[:120]
+    return verdicts, problem.removeprefix("E ").partition(" (/")[0].strip()[:120]
 
 
 def _pytest(place: Path, tests: Iterable[str], flips: Sequence[Flip]) -> tuple[int, list[str], dict[str, str]]:

@@ -99,7 +99,7 @@ def test_flip_without_recorded_neighbours_is_refused():
 def test_known_cause_lies_between_the_locked_versions(entry, expected):
     """A cause of another flip of the claim is none of this one."""
     claim = ledger.Claim(CLAIM, (38,), "words", {}, flips=(entry,))
-    assert culprit.known(FLIP, claim, LISTED) is expected
+    assert culprit.known(FLIP, claim, LISTED) == (entry if expected else None)
 
 
 # --- the search -------------------------------------------------------------------------------------------------------
@@ -188,7 +188,7 @@ def test_exchange_against_what_a_package_asks_for_has_to_agree_both_ways(search)
 
     assert cause.package == "tokenizers"
     assert any(
-        row.endswith("[against transformers requires tokenizers>=0.20.3, but 0.20.1 is installed]") for row in rows
+        row.endswith("\n    although transformers requires tokenizers>=0.20.3, but 0.20.1 is installed") for row in rows
     )
 
 
@@ -256,7 +256,7 @@ def test_cause_is_the_last_line_of_its_row(copy):
     place = after.index(line)
     assert after[:place] + after[place + 1 :] == before
     assert after[place + 1 :][:1] == [""]
-    assert after[: place + 1][::-1].index(f'["{CLAIM}"]') < 10
+    assert [row for row in after[:place] if row.startswith('["')][-1] == f'["{CLAIM}"]'
     assert ledger.load(copy)[CLAIM].flips == (ledger.Flip("transformers", "4.46.0", "refuted", ("tokenizers",)),)
 
 

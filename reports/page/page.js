@@ -28,6 +28,8 @@ function at(stretches, index) {
 const verdictAt = (claim, index) => at(claim.verdicts, index)[0];
 const reasonAt = (claim, index) => at(claim.verdicts, index)[1];
 const sign = (verdict) => make("b", { class: `sign ${verdict}` }, make("span", { "aria-hidden": "true" }, signs[verdict]), ` ${verdict}`);
+// `code` between backticks
+const prose = (text) => text.split(/`([^`]+)`/).map((piece, place) => (place % 2 ? make("code", {}, piece) : piece));
 const slidesOf = (claim) => `slide ${claim.slides.join(", ")}`;
 const sentence = (claim) => claim.id.split(".").length === 2;
 const claimLink = (claim) => make("a", { href: `#claim/${claim.id}` }, claim.id);
@@ -63,7 +65,8 @@ function filterChanged() {
     const value = control.type === "checkbox" ? (control.checked ? "1" : "") : control.value;
     if (value) query.set(name, value);
   }
-  history.replaceState(null, "", query.size ? `#today?${query}` : "#today");
+  matrix = query.size ? `#today?${query}` : "#today";
+  history.replaceState(null, "", matrix);
 }
 
 function setFilters(text) {
@@ -158,14 +161,14 @@ function openClaim(id, minor) {
   });
   show();
   view.replaceChildren(make("div", { class: "one" },
-    make("p", {}, make("a", { href: "#today" }, "← all claims"), ` · ${data.parts[claim.part]} · `,
+    make("p", {}, make("a", { href: matrix }, "← all claims"), ` · ${data.parts[claim.part]} · `,
       claim.slides.flatMap((n, place) => [place ? ", " : "", make("a", { href: `#slide/${n}` }, `slide ${n}`)])),
     make("h2", {}, make("code", {}, claim.id)),
-    make("blockquote", {}, claim.says),
+    make("blockquote", {}, prose(claim.says)),
     make("p", {}, sign(verdictAt(claim, newest)), ` on ${releases[newest].version}`, reasonAt(claim, newest) ? `: ${reasonAt(claim, newest)}` : ""),
     claim.correction ? make("div", {},
       make("h3", {}, refuted ? "Where it is refuted, write instead" : "Where it is not true, write instead"),
-      make("p", { id: "correction" }, claim.correction),
+      make("p", { id: "correction" }, prose(claim.correction)),
       copyButton("Copy the correction", claim.correction)) : null,
     claim.instead ? make("div", {},
       make("h3", {}, "The code that works"),
@@ -190,9 +193,9 @@ function openRelease(minor) {
   const refuted = claims.filter((claim) => verdictAt(claim, index) === "refuted");
   const counted = ["holds", "refuted", "not-run", "not-executable", "error"].map((name) => `${release.counts[name]} ${name}`);
   const own = refuted.filter(sentence);
-  const item = (claim) => make("li", {}, make("a", { href: `#claim/${claim.id}/${minor}` }, claim.says), " ", make("small", {}, `${claim.id}, ${slidesOf(claim)}`));
+  const item = (claim) => make("li", {}, make("a", { href: `#claim/${claim.id}/${minor}` }, prose(claim.says)), " ", make("small", {}, `${claim.id}, ${slidesOf(claim)}`));
   view.replaceChildren(make("div", {},
-    make("p", {}, make("a", { href: "#today" }, "← all claims"), index ? make("span", {}, " · ", make("a", { href: `#upgrade/${releases[index - 1].minor}/${minor}` }, `what changed from ${releases[index - 1].version}`)) : null),
+    make("p", {}, make("a", { href: matrix }, "← all claims"), index ? make("span", {}, " · ", make("a", { href: `#upgrade/${releases[index - 1].minor}/${minor}` }, `what changed from ${releases[index - 1].version}`)) : null),
     make("h2", {}, `transformers ${release.version}`),
     make("p", {}, `${release.released ? `Published ${release.released}; ` : ""}${release.as_of ? `tested with packages as of ${release.as_of}; ` : ""}Python ${release.python}, ${release.platform}, ${release.device}; recorded ${release.finished}.`),
     make("p", {}, `Of ${release.counts.claims} claims: ${counted.join(", ")}.`),
@@ -242,8 +245,8 @@ function changes(from, to) {
 }
 
 function changeItem({ claim, kind, before, after, evidence: measured }) {
-  const told = [make("dt", {}, "says"), make("dd", {}, claim.says)];
-  if (kind === "lost" || kind === "won") told.push(make("dt", {}, kind === "lost" ? "instead" : "before"), make("dd", {}, claim.correction));
+  const told = [make("dt", {}, "says"), make("dd", {}, prose(claim.says))];
+  if (kind === "lost" || kind === "won") told.push(make("dt", {}, kind === "lost" ? "instead" : "before"), make("dd", {}, prose(claim.correction)));
   if (kind === "lost" && claim.instead) told.push(make("dt", {}, "write"), make("dd", {}, make("pre", { tabindex: "0" }, make("code", {}, claim.instead))));
   if (kind === "new" || kind === "gone") told.push(make("dt", {}, "then"), make("dd", {}, before), make("dt", {}, "now"), make("dd", {}, after));
   const pairs = measured.map(([name, old, now]) => make("li", {}, make("code", {}, `${name}: ${old} -> ${now}`.slice(0, 400))));
@@ -289,11 +292,15 @@ function defaultFrom() {
 }
 
 let arrived = false;
+let matrix = "#today"; // with the filters that were set when it was left
 function route() {
   const [path, query] = decodeURIComponent(location.hash.slice(1)).split("?");
   const [name, first, second] = path.split("/");
-  let view = { slide: "slides", claim: "claim", release: "release", slides: "slides", upgrade: "upgrade", speed: "speed", about: "about" }[name] ?? "today";
-  if (view === "today") setFilters(query ?? "");
+  const view = { slide: "slides", claim: "claim", release: "release", slides: "slides", upgrade: "upgrade", speed: "speed", about: "about" }[name] ?? "today";
+  if (view === "today") {
+    setFilters(query ?? "");
+    matrix = location.hash || "#today";
+  }
   if (view === "claim") openClaim(first, second);
   if (view === "release") openRelease(first);
   if (view === "slides") {
@@ -344,5 +351,9 @@ for (const id of ["from", "to"]) {
 }
 for (const form of document.forms) form.addEventListener("submit", (event) => event.preventDefault());
 document.addEventListener("submit", (event) => event.preventDefault());
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the address is the view's
+  $("main").focus();
+});
 window.addEventListener("hashchange", route);
 route();

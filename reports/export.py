@@ -69,7 +69,8 @@ def _verdicts(gathered: Gathered, claim: Claim) -> list[dict[str, Any]]:
         if claim.id in run.result.claims:
             table = run.claim(claim.id)
             verdicts.append(
-                {"release": run.result.environment.release} | {key: table[key] for key in ("verdict", "reason", "drift")}
+                {"release": run.result.environment.release}
+                | {key: table[key] for key in ("verdict", "reason", "drift")}
             )
     return verdicts
 

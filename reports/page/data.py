@@ -29,7 +29,7 @@ MEANING = {
     "absent": "This result has no word about it: the sentence was added to the ledger later.",
 }
 
-SIGNS = {"holds": "✓", "refuted": "✗", "not-run": "–", "not-executable": "∅", "error": "!", "absent": "?"}
+SIGNS = {"holds": "✓", "refuted": "✗", "not-run": "·", "not-executable": "∅", "error": "!", "absent": "?"}
 
 #: Longest text of a measured value, in characters; a comparison in the terminal shows 400 of old and new together.
 LONGEST = 1500
@@ -74,9 +74,7 @@ def _entry(gathered: Gathered, claim: Claim, found: list[Flip]) -> dict[str, Any
     cells, first = [], 1
     for verdict, length in stretches(run.claim(claim.id)["verdict"] for run in gathered.runs):
         names = [gathered.runs[first - 1].minor, gathered.runs[first + length - 2].minor]
-        cells.append(
-            {"verdict": verdict, "first": first, "length": length, "words": " to ".join(dict.fromkeys(names))}
-        )
+        cells.append({"verdict": verdict, "first": first, "length": length, "words": " to ".join(dict.fromkeys(names))})
         first += length
     return {
         "claim": claim,
@@ -189,7 +187,9 @@ def _range(claim: Claim) -> str:
         return ""
     if claim.holds is None:
         return "nowhere"
-    return ", ".join(f"{package} {specifier}" for package, specifier in claim.holds.items()) or "wherever it is measured"
+    return (
+        ", ".join(f"{package} {specifier}" for package, specifier in claim.holds.items()) or "wherever it is measured"
+    )
 
 
 def _verdicts(gathered: Gathered, claim: Claim) -> list[list[Any]]:

@@ -101,7 +101,9 @@ def _run(ledger: Ledger, result: Result, suite: Any, listed: Mapping[str, Releas
     if unknown := [claim_id for claim_id in result.claims if claim_id not in ledger.claims]:
         marks.append(f"{len(unknown)} of its claims are no longer in the ledger: {', '.join(unknown[:3])}")
     if missing := [claim.id for claim in ledger if claim.id not in result.claims]:
-        marks.append(f"it says nothing about {len(missing)} of the {len(ledger.claims)} claims: {', '.join(missing[:3])}")
+        marks.append(
+            f"it says nothing about {len(missing)} of the {len(ledger.claims)} claims: {', '.join(missing[:3])}"
+        )
     return Run(name, listed[name].released if name in listed else None, result, tuple(marks))
 
 

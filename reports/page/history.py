@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any, TypeVar
 
 from packaging.version import Version
@@ -33,7 +33,7 @@ class Flip:
 def flips(gathered: Gathered, claim: Claim) -> Iterator[Flip]:
     """Where it flipped, oldest first. Runs that did not judge it are passed over."""
     judged = [run for run in gathered.runs if run.claim(claim.id)["verdict"] in JUDGED]
-    for before, after in zip(judged, judged[1:], strict=False):
+    for before, after in pairwise(judged):
         to = after.claim(claim.id)["verdict"]
         if before.claim(claim.id)["verdict"] != to:
             yield Flip(to, before, after, _cause(claim, to, before, after))

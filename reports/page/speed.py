@@ -24,7 +24,7 @@ SCHEMA = json.loads((Path(__file__).parent / "bench.schema.json").read_text(enco
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured rate: median, and the quartiles around it, all in `unit`. `limit` is the measured bound beside it."""
+    """One measured rate: median, and the quartiles around it, all in `unit`; `limit` is the measured bound."""
 
     release: str
     device: str
@@ -79,13 +79,18 @@ def _plots(groups: dict[tuple[bool, str, str, str], list[Figure]]) -> Iterator[P
 
 
 def _svg(figures: Sequence[Figure], unit: str, prefix: str) -> str:
-    """Median with quartiles, and the limit as a dashed line; coloured by the page's style, so that dark mode is dark."""
+    """Median with quartiles, and the limit as a dashed line, in the colours of the page's style: dark in dark mode."""
     import matplotlib  # takes most of a second, and there may be nothing to plot
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure as Canvas
 
     ink, rate, bound = "#010101", "#020202", "#030303"
-    style: dict[str, Any] = {"svg.fonttype": "none", "svg.hashsalt": "page", "font.size": 11, "font.family": "sans-serif"}
+    style: Any = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "page",
+        "font.size": 11,
+        "font.family": "sans-serif",
+    }
     with matplotlib.rc_context(style):
         canvas = Canvas(figsize=(9, 3.2), layout="constrained")
         FigureCanvasSVG(canvas)

@@ -1,6 +1,7 @@
 """What becomes of results: `python -m reports COMMAND`.
 
-Exit codes: 0 done; 1 ledger and results disagree (`record`, `sweep`); 3 a file cannot be used; 4 wrong usage.
+Exit codes: 0 done; 1 ledger and results disagree (`record`, `sweep`), or a flip has no cause (`culprit`); 3 a file
+cannot be used; 4 wrong usage.
 """
 
 from __future__ import annotations
@@ -11,11 +12,10 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
-from packaging.version import Version
-
-from fixtures.releases import ReleaseError, releases
-from reports import archive, compare, ledger, lies, ranges, readme, results, summary, sweep
+from fixtures.releases import Release, ReleaseError, beside, releases
+from reports import archive, compare, culprit, environment, ledger, lies, ranges, readme, results, summary, sweep
 from reports.environment import LockError
 from reports.verdict import from_document
 
@@ -44,6 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
         LockError,
         lies.LiesError,
         sweep.SweepError,
+        culprit.CulpritError,
     ) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 3
@@ -91,13 +92,27 @@ def _parser() -> Usage:
     record = commands.add_parser("record", help="propose ranges for the ledger where recorded runs contradict it")
     record.add_argument("result", type=_path, nargs="*", metavar="RUN", help=f"{run}; without: all that are recorded")
     record.set_defaults(run=_record)
+
+    cause = commands.add_parser("culprit", help="which package, and which release of it, made a claim flip")
+    cause.add_argument("claim", nargs="*", metavar="CLAIM", help="an id of the ledger")
+    cause.add_argument("--all", action="store_true", help="each recorded flip that has no cause in the ledger yet")
+    cause.add_argument("--record", action="store_true", help="write each cause into the ledger as it is found")
+    cause.add_argument("--link", metavar="URL", help="with --record and one claim: where the change can be read")
+    cause.add_argument(
+        "--results",
+        type=Path,
+        default=archive.FOLDER,
+        metavar="FOLDER",
+        help="of full runs; without: the recorded ones",
+    )
+    cause.set_defaults(run=_culprit)
     return parser
 
 
 def _path(name: str) -> Path:
     if name.endswith(".json"):
         return Path(name)
-    recorded = archive.recorded()
+    recorded = archive.recorded() | archive.beside()
     if name not in recorded:
         raise argparse.ArgumentTypeError(f"no run of {name!r} is recorded; recorded are {', '.join(recorded)}")
     return recorded[name]
@@ -110,7 +125,9 @@ def _show(claims: ledger.Ledger, options: argparse.Namespace) -> int:
 
 
 def _readme(claims: ledger.Ledger, options: argparse.Namespace) -> int:
-    return readme.update(README, readme.table(claims, results.read(options.result)), check=options.check)
+    recorded = {minor: results.read(path) for minor, path in archive.recorded().items()}
+    made = readme.table(claims, results.read(options.result), recorded)
+    return readme.update(README, made, check=options.check)
 
 
 def _compare(claims: ledger.Ledger, options: argparse.Namespace) -> int:
@@ -130,23 +147,35 @@ def _lies(claims: ledger.Ledger, _: argparse.Namespace) -> int:
 
 
 def _keep(_: ledger.Ledger, options: argparse.Namespace) -> int:
-    documents = {}
+    rows = {environment.digest_of(release.lock): release for release in _listed().values()}
+    documents: dict[Path, dict[str, Any]] = {archive.FOLDER: {}, archive.BESIDE: {}}
     for path in options.result:
         result = results.read(path)
         if result.selection:
             raise results.ResultError(f"{path}: a part of the suite ({', '.join(result.selection)}); run all of it")
-        documents[ranges.minor(result.environment.release)] = json.loads(path.read_text(encoding="utf-8"))
-    archive.keep(documents)
-    print(f"recorded: {', '.join(documents)}", file=sys.stderr)
+        release = rows.get(result.environment.lock or "")
+        if release is None:
+            raise results.ResultError(f"{path}: its lock is none of those in fixtures/releases; run it with tox")
+        folder = archive.BESIDE if release.beside else archive.FOLDER
+        documents[folder][release.minor] = json.loads(path.read_text(encoding="utf-8"))
+    for folder, made in documents.items():
+        if made:
+            archive.keep(made, folder)
+    print(f"recorded: {', '.join(name for made in documents.values() for name in made)}", file=sys.stderr)
     return 0
 
 
-def _sweep(_: ledger.Ledger, options: argparse.Namespace) -> int:
+def _listed() -> dict[str, Release]:
     listed = releases()
+    return listed | beside(listed)
+
+
+def _sweep(_: ledger.Ledger, options: argparse.Namespace) -> int:
+    listed = _listed()
     if unknown := [minor for minor in options.minor if minor not in listed]:
-        raise ReleaseError(
-            f"no release {', '.join(unknown)}; listed are {min(listed, key=Version)} to {max(listed, key=Version)}"
-        )
+        minors, others = list(releases()), [name for name, release in listed.items() if release.beside]
+        listed_are = f"{minors[0]} to {minors[-1]}, {', '.join(others)}"
+        raise ReleaseError(f"no release {', '.join(unknown)}; listed are {listed_are}")
     wanted = [listed[minor] for minor in options.minor or listed]
     started, codes, ran = time.monotonic(), [], 0
     for row in sweep.sweep(wanted, options.jobs):
@@ -158,7 +187,7 @@ def _sweep(_: ledger.Ledger, options: argparse.Namespace) -> int:
 
 
 def _record(claims: ledger.Ledger, options: argparse.Namespace) -> int:
-    recorded = [results.read(path) for path in options.result or archive.recorded().values()]
+    recorded = [results.read(path) for path in options.result or (archive.recorded() | archive.beside()).values()]
     proposals = ranges.propose(claims, recorded)
     for proposal in proposals:
         print(f"[{json.dumps(proposal.claim.id)}]  # the ledger is wrong on {', '.join(proposal.wrong)}")
@@ -177,6 +206,29 @@ def _build(_: ledger.Ledger, options: argparse.Namespace) -> int:
         print(f"{error.name} is missing: `tox -e report`, or pip install --group page", file=sys.stderr)
         return 3
     return build.run(options.result, options.format, options.output, options.watch)
+
+
+def _culprit(claims: ledger.Ledger, options: argparse.Namespace) -> int:
+    if bool(options.claim) == options.all or (options.link and not (options.record and len(options.claim) == 1)):
+        print("culprit: name claims, or give --all; --link goes with --record and one claim", file=sys.stderr)
+        return 4
+    asked = [claims[claim_id] for claim_id in options.claim] or list(claims)
+    recorded = {minor: results.read(path) for minor, path in archive.recorded(options.results).items()}
+    listed = releases()
+    found = culprit.flips_of(asked, recorded, listed, every=not options.all)
+    if options.all:
+        found = [flip for flip in found if not culprit.known(flip, claims[flip.claim], listed)]
+    unfound = 0
+    with culprit.alone():
+        for flip, cause in culprit.causes(found, listed):
+            print(f"{flip}\n  {cause}\n", flush=True)
+            if isinstance(cause, culprit.Cause):
+                if options.record:
+                    culprit.record(cause, options.link)
+            else:
+                unfound += 1
+    print(f"{len(found)} flips, {unfound} without a cause", file=sys.stderr)
+    return 1 if unfound else 0
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from typing import Any
 from packaging.version import Version
 
 FOLDER = Path(__file__).parent / "results"
+BESIDE = FOLDER / "beside"
 EVIDENCE = "evidence.jsonl"
 
 #: What a spec is if its recorded table does not say otherwise.
@@ -32,6 +33,11 @@ def recorded(folder: Path = FOLDER) -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.json"), key=lambda path: Version(path.stem))}
 
 
+def beside() -> dict[str, Path]:
+    """The recorded results of the newest release beside other majors (`newest-datasets3`)."""
+    return {path.stem: path for path in sorted(BESIDE.glob("*.json"))}
+
+
 def keep(documents: Mapping[str, Mapping[str, Any]], folder: Path = FOLDER) -> None:
     """Record the documents of full runs, by release, in place of earlier ones of these releases.
 
@@ -44,7 +50,7 @@ def keep(documents: Mapping[str, Mapping[str, Any]], folder: Path = FOLDER) -> N
     write(folder / EVIDENCE, _lines(store))
     for release, document in compact.items():
         write(folder / f"{release}.json", _text(document))
-    texts = "".join(path.read_text(encoding="utf-8") for path in recorded(folder).values())
+    texts = "".join(path.read_text(encoding="utf-8") for path in folder.glob("*.json"))
     write(folder / EVIDENCE, _lines({key: value for key, value in store.items() if f'"{key}"' in texts}))
 
 

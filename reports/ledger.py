@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion, Version
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -47,6 +48,18 @@ class BadSpecifier(LedgerError):
     """A range is not a version specifier (PEP 440)."""
 
 
+class UnknownPackage(LedgerError):
+    """A flip names a package that is not among `PACKAGES`."""
+
+
+class BadVersion(LedgerError):
+    """The version at which a claim flipped is not one (PEP 440)."""
+
+
+class BadLink(LedgerError):
+    """A flip's link does not begin with https://."""
+
+
 class RangeWithoutCorrection(LedgerError):
     """A claim that is refuted somewhere does not say what is true there."""
 
@@ -76,7 +89,14 @@ REASONS = (
     "slow",
 )
 
-_KEYS = {"slide", "statement", "holds", "refuted_by", "correction", "instead", "not_run", "not_executable"}
+#: The packages that may have made a claim flip, the likely ones first.
+PACKAGES = (
+    *("transformers", "huggingface_hub", "datasets", "tokenizers", "safetensors", "accelerate", "numpy", "pyarrow"),
+    *("fsspec", "hf_xet", "httpx", "requests", "urllib3", "dill", "multiprocess", "pandas", "jinja2", "pyyaml"),
+)
+
+_KEYS = {"slide", "statement", "holds", "refuted_by", "correction", "instead", "not_run", "not_executable", "flips"}
+_FLIP_KEYS = {"package", "version", "with", "to", "link"}
 
 
 @dataclass(frozen=True)
@@ -86,6 +106,20 @@ class Part:
     title: str
     first: int
     last: int
+
+
+@dataclass(frozen=True)
+class Flip:
+    """Where a claim changed: from `version` of `package` on its verdict is `to`, which is `holds` or `refuted`.
+
+    `along` names packages that had to be exchanged with it for that (in the file: `with`), `link` the change itself.
+    """
+
+    package: str
+    version: str
+    to: str
+    along: tuple[str, ...] = ()
+    link: str | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +139,7 @@ class Claim:
     instead: str | None = None
     not_run: str | None = None
     not_executable: str | None = None
+    flips: tuple[Flip, ...] = ()
 
     @property
     def executable(self) -> bool:
@@ -230,6 +265,7 @@ def _claim(claim_id: str, table: object, deck: Ledger) -> Claim:
         instead=table.get("instead"),
         not_run=table.get("not_run"),
         not_executable=table.get("not_executable"),
+        flips=_flips(claim_id, table.get("flips", [])),
     )
 
 
@@ -247,3 +283,30 @@ def _holds(claim_id: str, value: object) -> Mapping[str, SpecifierSet] | None:
                 f"{claim_id}: {package} = {text!r} is not a version specifier like '>=4.41,<5'"
             ) from None
     return ranges
+
+
+def _flips(claim_id: str, value: object) -> tuple[Flip, ...]:
+    if not isinstance(value, list) or not all(isinstance(table, dict) for table in value):
+        raise BadValue(f"{claim_id}: flips has to be a list of tables like {{ package, version, to }}")
+    flips = []
+    for table in value:
+        if wrong := (set(table) - _FLIP_KEYS) | ({"package", "version", "to"} - set(table)):
+            raise UnknownKey(
+                f"{claim_id}: a flip has package, version, to, may have with, link; wrong: {', '.join(sorted(wrong))}"
+            )
+        along, link = table.get("with", []), table.get("link")
+        for package in (table["package"], *(along if isinstance(along, list) else [along])):
+            if package not in PACKAGES:
+                raise UnknownPackage(
+                    f"{claim_id}: {package!r} is no package of a flip; those are {', '.join(PACKAGES)}"
+                )
+        try:
+            Version(table["version"])
+        except (InvalidVersion, TypeError):
+            raise BadVersion(f"{claim_id}: {table['version']!r} is not a version like '4.46.0'") from None
+        if table["to"] not in ("holds", "refuted"):
+            raise BadValue(f"{claim_id}: a flip is to 'holds' or to 'refuted', not to {table['to']!r}")
+        if link is not None and not (isinstance(link, str) and link.startswith("https://")):
+            raise BadLink(f"{claim_id}: link = {link!r} does not begin with https://")
+        flips.append(Flip(table["package"], table["version"], table["to"], tuple(along), link))
+    return tuple(flips)

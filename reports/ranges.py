@@ -16,7 +16,7 @@ PACKAGES = ("transformers", "datasets", "huggingface_hub")
 
 
 class Contradiction(ValueError):
-    """Two results of one release disagree about a claim."""
+    """The versions of no single package tell the results about a claim apart."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Proposal:
 def propose(ledger: Ledger, recorded: Sequence[Result]) -> list[Proposal]:
     """The claims about which ledger and results disagree, in the ledger's order.
 
-    Raises Contradiction if two results of one release disagree.
+    Raises Contradiction if no package's versions tell the results apart.
     """
     proposals = []
     for claim in ledger:
@@ -47,7 +47,7 @@ def propose(ledger: Ledger, recorded: Sequence[Result]) -> list[Proposal]:
             if claim.holds_on(result.environment.packages) != holds
         ]
         if wrong:
-            proposals.append(Proposal(claim, tuple(sorted(wrong, key=Version)), _shortest(measured)))
+            proposals.append(Proposal(claim, tuple(sorted(wrong, key=Version)), _shortest(claim.id, measured)))
     return proposals
 
 
@@ -57,7 +57,7 @@ def _measured(claim: Claim, recorded: Sequence[Result]) -> list[tuple[Result, bo
     return [(result, verdict == "holds") for result, verdict in verdicts if verdict in ("holds", "refuted")]
 
 
-def _shortest(measured: Sequence[tuple[Result, bool]]) -> tuple[tuple[str, str], ...] | None:
+def _shortest(claim_id: str, measured: Sequence[tuple[Result, bool]]) -> tuple[tuple[str, str], ...] | None:
     if not any(holds for _, holds in measured):
         return None
     found = {}
@@ -65,11 +65,12 @@ def _shortest(measured: Sequence[tuple[Result, bool]]) -> tuple[tuple[str, str],
         by_version: dict[str, set[bool]] = {}
         for result, holds in measured:
             by_version.setdefault(minor(result.environment.packages[package]), set()).add(holds)
-        if package == "transformers" and any(len(verdicts) > 1 for verdicts in by_version.values()):
-            release = next(version for version, verdicts in by_version.items() if len(verdicts) > 1)
-            raise Contradiction(f"two results of transformers {release} disagree; record one of them anew")
         if all(len(verdicts) == 1 for verdicts in by_version.values()):
             found[package] = specifier({version: verdicts.pop() for version, verdicts in by_version.items()})
+    if not found:
+        raise Contradiction(
+            f"{claim_id}: on one version of each of {', '.join(PACKAGES)} it was measured to hold and not to hold"
+        )
     shortest = min((text.count(",") for text in found.values() if text), default=0)
     return tuple((package, text) for package, text in found.items() if text and text.count(",") == shortest)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from reports.ledger import Ledger
+from fixtures.releases import Release, releases
+from reports import culprit
+from reports.ledger import Claim, Ledger
 from reports.results import Result, counts
 from reports.verdict import Judged, from_document
 
@@ -20,9 +22,12 @@ class ReadmeError(ValueError):
     """The README has no place for the table, or another table than the result says."""
 
 
-def table(ledger: Ledger, result: Result) -> str:
-    """The Markdown: which run it is, counts by lecture part, and the refuted claims with what is true instead."""
-    return "\n".join(_lines(ledger, result))
+def table(ledger: Ledger, result: Result, recorded: Mapping[str, Result]) -> str:
+    """The Markdown: which run it is, counts by lecture part, the refuted claims with what is true instead, the flips.
+
+    `recorded` are the results by minor release, oldest first, between which claims flip.
+    """
+    return "\n".join([*_lines(ledger, result), *_flips(ledger, recorded)])
 
 
 def _lines(ledger: Ledger, result: Result) -> Iterator[str]:
@@ -47,6 +52,38 @@ def _lines(ledger: Ledger, result: Result) -> Iterator[str]:
     for claim in (entry.claim for entry in sentences):
         cells = (f"`{claim.id}`", ", ".join(map(str, claim.slides)), claim.statement, claim.correction or "")
         yield f"| {' | '.join(_cell(cell) for cell in cells)} |"
+
+
+def _flips(ledger: Ledger, recorded: Mapping[str, Result]) -> Iterator[str]:
+    if len(recorded) < 2:
+        return
+    listed, minors = releases(), list(recorded)
+    flips = {claim.id: culprit.flips(recorded, claim.id) for claim in ledger}
+    found = {claim_id: own for claim_id, own in flips.items() if own}
+    sentences = [claim for claim in ledger if claim.id in found and claim.id.count(".") == 1]
+    yield ""
+    yield f"Between {minors[0]} and {minors[-1]} ({len(minors)} releases) the verdict changes for {len(found)} claims,"
+    yield f"{len(sentences)} of them the lecture's own sentences:"
+    yield ""
+    yield "| claim | slide | the lecture says | verdicts |"
+    yield "|---|---|---|---|"
+    for claim in sentences:
+        cells = (
+            f"`{claim.id}`",
+            ", ".join(map(str, claim.slides)),
+            claim.statement,
+            _history(claim, found[claim.id], listed),
+        )
+        yield f"| {' | '.join(_cell(cell) for cell in cells)} |"
+
+
+def _history(claim: Claim, found: Sequence[culprit.Flip], listed: Mapping[str, Release]) -> str:
+    """`holds; refuted from 4.46 on (transformers 4.46.0)`."""
+    told = [found[0].before]
+    for flip in found:
+        cause = culprit.known(flip, claim, listed)
+        told.append(f"{flip.after} from {flip.newer} on" + (f" ({cause.package} {cause.version})" if cause else ""))
+    return "; ".join(told)
 
 
 def _row(title: str, judged: list[Judged]) -> str:

@@ -56,7 +56,7 @@ class Row:
 def done(release: Release, folder: Path = FOLDER) -> Row | None:
     """The row of a release that need not be run again, from its result; None if it has to be run."""
     try:
-        result = results.read(folder / f"{release.minor}.json")
+        result = results.read(folder / f"{release.environment}.json")
     except results.ResultError:
         return None
     where = result.environment
@@ -105,11 +105,11 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _run(release: Release, folder: Path, processes: list[subprocess.Popen[bytes]]) -> Row:
-    result, log = folder / f"{release.minor}.json", folder / f"{release.minor}.log"
+    result, log = folder / f"{release.environment}.json", folder / f"{release.environment}.log"
     result.unlink(missing_ok=True)
     started = time.monotonic()
     # One process for each release: two would import the libraries twice. What is printed goes into the log.
-    command = [sys.executable, "-m", "tox", "-q", "-e", f"tf{release.minor}", "--", "-n", "0", f"--results={result}"]
+    command = [sys.executable, "-m", "tox", "-q", "-e", release.environment, "--", "-n", "0", f"--results={result}"]
     with log.open("w", encoding="utf-8") as output:
         process = subprocess.Popen(
             command, cwd=environment.HOUSE, stdout=output, stderr=subprocess.STDOUT, start_new_session=True

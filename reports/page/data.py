@@ -203,8 +203,7 @@ def _flip(flip: Flip, index: Mapping[str, int]) -> dict[str, Any]:
         made["cause"] = {
             "package": flip.cause.package,
             "version": flip.cause.version,
-            "with": list(getattr(flip.cause, "along", ())),
-            "date": getattr(flip.cause, "date", None),
+            "with": flip.cause.along,
             "link": flip.cause.link,
         }
     return made

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from packaging.version import Version
 
 from reports.ledger import Claim
+from reports.ledger import Flip as Cause
 from reports.page.gather import Gathered, Run
 
 JUDGED = ("holds", "refuted")
@@ -27,7 +28,7 @@ class Flip:
     to: str
     before: Run
     after: Run
-    cause: Any = None
+    cause: Cause | None = None
 
 
 def flips(gathered: Gathered, claim: Claim) -> Iterator[Flip]:
@@ -39,8 +40,8 @@ def flips(gathered: Gathered, claim: Claim) -> Iterator[Flip]:
             yield Flip(to, before, after, _cause(claim, to, before, after))
 
 
-def _cause(claim: Claim, to: str, before: Run, after: Run) -> Any:
-    for known in getattr(claim, "flips", ()):  # an optional key of the ledger
+def _cause(claim: Claim, to: str, before: Run, after: Run) -> Cause | None:
+    for known in claim.flips:
         old, new = (run.result.environment.packages.get(known.package) for run in (before, after))
         if known.to == to and old and new and Version(old) < Version(known.version) <= Version(new):
             return known
@@ -60,4 +61,5 @@ def since(found: Sequence[Flip], verdict: str) -> str:
     release = flip.after.result.environment.release
     day = f", published {flip.after.released}" if flip.after.released else ""
     word = "false" if flip.to == "refuted" else "true"
-    return f"{word} since {release}{day}; {flip.before.result.environment.release} said otherwise"
+    cause = f" (it came with {flip.cause.package} {flip.cause.version})" if flip.cause else ""
+    return f"{word} since {release}{day}{cause}; not so on {flip.before.result.environment.release}"

@@ -110,8 +110,8 @@ function flipWords(flip) {
   const [before, after] = [releases[flip.before], releases[flip.after]];
   const item = make("li", {}, sign(flip.to), ` on ${after.version}${day(after)}; not on ${before.version}${day(before)}. `);
   if (flip.cause) {
-    const { package: name, version, with: along, date, link } = flip.cause;
-    item.append(`It came with ${name} ${version}${date ? ` (${date})` : ""}${along.length ? `, exchanged together with ${along.join(", ")}` : ""}. `);
+    const { package: name, version, with: along, link } = flip.cause;
+    item.append(`It came with ${name} ${version}${along.length ? `, exchanged together with ${along.join(", ")}` : ""}. `);
     if (link && link.startsWith("https://")) item.append(make("a", { href: link, rel: "noreferrer" }, link));
   }
   return item;

@@ -102,7 +102,7 @@ def _svg(figures: Sequence[Figure], unit: str, prefix: str) -> str:
         limits = [(place, it.limit) for place, it in zip(places, figures, strict=True) if it.limit is not None]
         if limits:
             axes.plot([place for place, _ in limits], [limit for _, limit in limits], "--_", color=bound)
-        step = max(1, len(figures) // 12)
+        step = max(1, len(figures) // 8)
         axes.set_xticks(list(places)[::step], [figure.release for figure in figures][::step])
         axes.set_ylim(bottom=0)
         axes.set_ylabel(unit)

@@ -72,6 +72,18 @@ def test_loaded_dataset_is_a_dictionary_of_three_tables(hub, evidence, form):
     assert sizes(dataset) == SIZES
 
 
+@pytest.mark.correction("data.splits")
+@pytest.mark.parametrize("form", FORMS)
+def test_loaded_dataset_has_test_before_validation(hub, form):
+    """Loaded from the Hub, the dataset is a dictionary of the three tables; the test split is not the last."""
+    hub.dataset("iohadrubin/wikitext-103-raw-v1", corpus.repo_files(LINES, form))
+    dataset = load_dataset("iohadrubin/wikitext-103-raw-v1")
+    assert isinstance(dataset, dict)
+    assert all(isinstance(table, Dataset) for table in dataset.values())
+    assert [split for split in dataset if split != "train"] == ["test", "validation"]
+    assert sizes(dataset) == SIZES
+
+
 @pytest.mark.claim("data.splits.local-files")
 @pytest.mark.parametrize("form", FORMS)
 def test_local_files_give_the_same_dictionary(tmp_path, form):

@@ -284,6 +284,20 @@ def test_probability_may_be_a_whole_number(tokenizer, lm_dataset, probability):
     assert chosen.any() == bool(probability)
 
 
+@pytest.mark.correction("mask.rate.whole-number")
+@pytest.mark.parametrize("probability", [0, 1])
+def test_probability_has_to_be_a_float(tokenizer, lm_dataset, probability):
+    """As `int` they give an error when a batch is made; 0.0 and 1.0 do not."""
+    data_collator = DataCollatorForLanguageModeling(tokenizer=tokenizer, mlm=True, mlm_probability=probability)
+    with pytest.raises(NotImplementedError, match="bernoulli"):
+        data_collator([lm_dataset[0]])
+
+    data_collator = DataCollatorForLanguageModeling(tokenizer=tokenizer, mlm=True, mlm_probability=float(probability))
+    chosen = data_collator([lm_dataset[0]])["labels"] != -100
+
+    assert chosen.any() == bool(probability)
+
+
 @pytest.mark.claim("mask.rate.out-of-range")
 @pytest.mark.parametrize("probability", [-0.15, 1.5, 15.0])
 def test_what_is_no_probability_is_refused(tokenizer, lm_dataset, probability):

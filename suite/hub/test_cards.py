@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+from dataclasses import replace
 from importlib.util import find_spec
 
 import pytest
@@ -50,6 +51,13 @@ RESULTS = [
         metric_value=value,
     )
     for shots, value in ((0, 0.25), (5, 0.75))
+]
+
+# Two metrics on each of two splits of one dataset.
+BY_SPLIT = [
+    EvalResult("fill-mask", "tiny/lines", "Lines", metric, value, dataset_split=split, metric_name=metric.title())
+    for split in ("validation", "test")
+    for metric, value in (("perplexity", 7.5), ("accuracy", 0.5))
 ]
 
 
@@ -108,10 +116,10 @@ def test_a_pushed_card_comes_back(hub):
 
 
 @pytest.mark.claim("hub.model-card.text")
-@pytest.mark.parametrize("newline", ["\n", "\r\n"])
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(text=st.text(CHARACTERS))
-@example(text=TEXT)
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=st.text(CHARACTERS), newline=st.sampled_from(["\n", "\r\n"]))
+@example(text=TEXT, newline="\n")
+@example(text=TEXT, newline="\r\n")
 def test_any_text_survives(tmp_path, text, newline):
     """Whatever the text of a card is, it is the same after saving and loading, with either kind of line ends."""
     content = f"---\n{METADATA}---\n{text}".replace("\n", newline)
@@ -119,6 +127,20 @@ def test_any_text_survives(tmp_path, text, newline):
     ModelCard(content).save(tmp_path / "README.md")
 
     assert ModelCard.load(tmp_path / "README.md").text == text.replace("\n", newline)
+
+
+@pytest.mark.correction("hub.model-card.text")
+def test_a_text_with_windows_line_ends_grows(tmp_path):
+    """With CR LF, each reading puts a line feed in front of the text; with LF the text is the same."""
+    text = TEXT.replace("\n", "\r\n")
+    card = ModelCard(CARD.replace("\n", "\r\n"))
+    assert card.text == "\n" + text
+
+    card.save(tmp_path / "README.md")
+
+    assert ModelCard.load(tmp_path / "README.md").text == "\n\n" + text
+    ModelCard(CARD).save(tmp_path / "README.md")
+    assert ModelCard.load(tmp_path / "README.md").text == TEXT
 
 
 VALUES = st.text(CHARACTERS, min_size=1)
@@ -234,18 +256,23 @@ model-index:
 @pytest.mark.claim("hub.model-card.results-written")
 def test_evaluation_results_come_back(tmp_path):
     """Evaluation results that are written into a card are the same when they are loaded."""
-    results = [
-        EvalResult("fill-mask", "tiny/lines", "Lines", metric, value, dataset_split=split, metric_name=metric.title())
-        for split in ("validation", "test")
-        for metric, value in (("perplexity", 7.5), ("accuracy", 0.5))
-    ]
-    data = ModelCardData(model_name="one", eval_results=results)
+    data = ModelCardData(model_name="one", eval_results=BY_SPLIT)
 
     ModelCard(f"---\n{data.to_yaml()}\n---\n").save(tmp_path / "README.md")
     again = ModelCard.load(tmp_path / "README.md").data
 
     assert again.model_name == "one"
-    assert again.eval_results == results
+    assert again.eval_results == BY_SPLIT
+
+
+@pytest.mark.correction("hub.model-card.results-written")
+def test_evaluation_results_come_back_with_the_first_ones_split():
+    """Results of one task on one dataset get the first one's split; metrics and values are the same."""
+    data = ModelCardData(model_name="one", eval_results=BY_SPLIT)
+
+    again = ModelCard(f"---\n{data.to_yaml()}\n---\n").data.eval_results
+
+    assert again == [replace(result, dataset_split="validation") for result in BY_SPLIT]
 
 
 @pytest.mark.claim("hub.model-card.results-apart")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from datasets import load_dataset
-from huggingface_hub import HfApi, hf_hub_download, list_models, snapshot_download
-from huggingface_hub.utils import EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub import HfApi, hf_hub_download, list_models, snapshot_download, utils
+from huggingface_hub.utils import EntryNotFoundError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 from transformers import AutoModelForMaskedLM
 
 from fixtures import checkpoints
@@ -282,12 +282,12 @@ def test_a_cut_off_download_is_given_up(hub):
     """The call ends with an error, or with the beginning of the file taken for the file; it does not ask again."""
     hub.model("tiny/one", FILES)
     hub.cut("*.safetensors", after=1000, times=1)
-    content = WEIGHTS[:1000]
+    content = None
 
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(Exception):  # of the HTTP library, another one in each era of the client
         content = Path(hf_hub_download("tiny/one", "model.safetensors")).read_bytes()
 
-    assert content == WEIGHTS[:1000]
+    assert content in (None, WEIGHTS[:1000])
     assert hub.log.file_bytes == 1000
 
 
@@ -308,7 +308,7 @@ def test_a_cut_off_download_goes_on_in_steps(hub, big):
     """If the client asks again after a break, then from the last whole step of 10 MiB on."""
     hub.cut("*.safetensors", after=STEP + 1000, times=1)
 
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(Exception):  # of the HTTP library, another one in each era of the client
         hf_hub_download("tiny/one", "model.safetensors")
 
     first, *more = [request.headers.get("range") for request in hub.log if request.sent]
@@ -463,8 +463,10 @@ def test_a_gated_model_is_for_those_let_in(hub, monkeypatch):
     # Every release reads a token from this variable.
     monkeypatch.setenv("HUGGING_FACE_HUB_TOKEN", hub.token("hf_student", user="student"))
 
-    with pytest.raises(OSError, match="tiny/gated"):
+    # Before it had a name of its own, the error was that of any refused request.
+    with pytest.raises(getattr(utils, "GatedRepoError", HfHubHTTPError)) as refusal:
         hf_hub_download("tiny/gated", "config.json")
+    assert refusal.value.response.status_code == 403
     assert hub.log.file_bytes == 0
     repo.granted.add("student")
     assert Path(hf_hub_download("tiny/gated", "config.json")).read_bytes() == b"{}"

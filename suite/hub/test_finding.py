@@ -122,6 +122,19 @@ def test_without_a_limit_all_are_listed(filled, listing, evidence, monkeypatch):
     assert sorted(found) == sorted(NAMES)
 
 
+@pytest.mark.correction("hub.kinds.all")
+@pytest.mark.parametrize("listing", LISTINGS)
+def test_the_first_page_is_all_that_is_listed(filled, listing, monkeypatch):
+    """Without a limit the client asks once and gives the first page for the whole."""
+    monkeypatch.setattr(app, "PAGE", 3)
+
+    found = [repo.id for repo in listing()]
+
+    assert len(found) == 3 < len(NAMES)
+    assert set(found) < set(NAMES)
+    assert len(filled.log) == 1
+
+
 @pytest.mark.claim("hub.kinds.order")
 @pytest.mark.parametrize("listing", LISTINGS)
 def test_a_listing_is_sorted_as_asked(filled, listing):

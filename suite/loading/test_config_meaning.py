@@ -236,6 +236,13 @@ def test_own_code_is_not_run_unasked(tmp_path):
     assert type(AutoConfig.from_pretrained(with_own_code(tmp_path / "own_model"))) is BertConfig
 
 
+@pytest.mark.correction("config.model-type.untrusted-code")
+def test_own_code_has_to_be_trusted(tmp_path):
+    """Without `trust_remote_code` the checkpoint is refused; its file is not run: of a known type or not."""
+    with pytest.raises(ValueError, match="trust_remote_code"):
+        AutoConfig.from_pretrained(with_own_code(tmp_path / "own_model"))
+
+
 # --- defaults: how the dictionary is completed ------------------------------------------------------------------------
 
 

@@ -130,6 +130,11 @@ def folder(tmp_path_factory):
     return write
 
 
+def words(text):
+    """The names and words in a message."""
+    return set(re.findall(r"[\w.]+", text))
+
+
 @pytest.fixture(scope="module")
 def load(folder, seed):
     """Auto class, family, head -> what came of it under the run's seed. Many specs look at one load."""
@@ -141,8 +146,8 @@ def load(folder, seed):
             torch.default_generator.manual_seed(seed)
             model, info = getattr(transformers, auto_class).from_pretrained(path, output_loading_info=True)
         texts = tuple(record.getMessage().replace(str(path), path.name) for record in records)
-        words = {word for text in texts for word in re.findall(r"[\w.]+", text)}
-        loaded = Loaded(model, set(info["missing_keys"]), set(info["unexpected_keys"]), texts, words)
+        named = {word for text in texts for word in words(text)}
+        loaded = Loaded(model, set(info["missing_keys"]), set(info["unexpected_keys"]), texts, named)
         buffers = loaded.bare(name for name, _ in model.named_buffers())
         missing = {name for name in loaded.missing if not loaded.bare([name]) <= buffers}
         return replace(loaded, missing=missing)
@@ -446,19 +451,55 @@ def test_refusal_names_config_and_auto_class(auto_class, family, folder, evidenc
     assert {accepted.__name__ for accepted in getattr(transformers, auto_class)._model_mapping} <= words
 
 
-@cases("heads.every-class.encoder-loaded")
-def test_encoder_is_loaded(auto_class, family, load, evidence):
+@pytest.mark.claim("heads.every-class.encoder-loaded")
+def test_encoder_is_loaded(load, evidence):
     """Every parameter that the model has of the checkpoint is the trained one: the encoder is among them."""
+    for auto_class, family in ACCEPTED:
+        loaded = load(auto_class, family)
+        names = loaded.bare(name for name, _ in loaded.model.named_parameters())
+        both = names & loaded.bare(trained(family))
+        encoder = {name for name in base(family) if not name.startswith(("pooler", "decoder"))}
+        evidence[f"{auto_class} {family}"] = sorted(lost(loaded, trained(family))) or len(both)
+        assert encoder <= both
+    assert not [pair for pair, found in evidence.items() if isinstance(found, list)]
+
+
+@pytest.mark.correction("heads.every-class.encoder-loaded")
+@pytest.mark.parametrize(
+    ("auto_class", "family", "bias"),
+    [
+        ("AutoModelForMaskedLM", "roberta", "lm_head.bias"),
+        ("AutoModelForCausalLM", "roberta", "lm_head.bias"),
+        ("AutoModelForPreTraining", "roberta", "lm_head.bias"),
+        ("AutoModelForMaskedLM", "albert", "predictions.bias"),
+        ("AutoModelForPreTraining", "albert", "predictions.bias"),
+    ],
+)
+def test_bias_of_the_language_model_is_lost(auto_class, family, bias, load):
+    """The head's bias is stored and is zero in the model; it is not reported. All else is the trained one."""
     loaded = load(auto_class, family)
+    assert lost(loaded, trained(family)) == {bias}
+    assert trained(family)[bias].any()
+    assert not loaded.model.get_parameter(bias).any()
+    assert bias not in loaded.missing | loaded.words
+
+
+@pytest.mark.correction("heads.every-class.encoder-loaded")
+def test_all_but_that_bias_is_loaded(load):
+    """Nothing else that both have is lost, under any Auto class, in any family."""
+    for auto_class, family in ACCEPTED:
+        assert lost(load(auto_class, family), trained(family)) <= {"lm_head.bias", "predictions.bias"}
+
+
+def lost(loaded, state):
+    """Names of the model's parameters whose values are not those that the checkpoint's `state` has for them."""
     prefix = f"{loaded.model.base_model_prefix}."
-    stored = {name.removeprefix(prefix): tensor for name, tensor in trained(family).items()}
-    parameters = {name.removeprefix(prefix): parameter for name, parameter in loaded.model.named_parameters()}
-    both = stored.keys() & parameters.keys()
-    encoder = {name for name in base(family) if not name.startswith(("pooler", "decoder"))}
-    evidence["class"] = type(loaded.model).__name__
-    evidence["parameters"] = len(both)
-    assert encoder <= both
-    assert not [name for name in both if not torch.equal(stored[name], parameters[name])]
+    stored = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    return {
+        name
+        for name, parameter in loaded.model.named_parameters()
+        if name.removeprefix(prefix) in stored and not torch.equal(parameter, stored[name.removeprefix(prefix)])
+    }
 
 
 @cases("heads.every-class.only-head-new", NEW_POOLER, "heads.every-class.only-head-new.pooler")
@@ -481,13 +522,19 @@ def test_pooler_is_new_too(auto_class, family, load):
 
 
 @pytest.fixture(scope="module")
-def left_out(folder):
-    """family, what was loaded -> what is in the file and not in the model, without prefixes."""
+def stored(folder):
+    """family -> the names in its file with the usual head, of tied parameters all names."""
 
     @functools.cache
     def stored(family):
         return torch.load(folder(family, usual_head(family)) / "pytorch_model.bin", weights_only=True).keys()
 
+    return stored
+
+
+@pytest.fixture(scope="module")
+def left_out(stored):
+    """family, what was loaded -> what is in the file and not in the model, without prefixes."""
     return lambda family, loaded: loaded.bare(stored(family)) - loaded.bare(loaded.model.state_dict())
 
 
@@ -551,17 +598,49 @@ def test_decoder_of_t5_is_dropped_in_silence(auto_class, load):
     assert not [warning for warning in loaded.warnings if "decoder" in warning]
 
 
-@cases("heads.every-class.new-told")
-def test_what_is_new_is_told(auto_class, family, load, evidence):
+@pytest.mark.claim("heads.every-class.new-told")
+def test_what_is_new_is_told(load, stored, evidence):
     """What the model has and the checkpoint lacks is reported as missing; a warning names all of it, and no more."""
+    for auto_class, family in ACCEPTED:
+        loaded = load(auto_class, family)
+        names = loaded.bare(name for name, _ in loaded.model.named_parameters())
+        new = names - loaded.bare(stored(family))
+        missing = loaded.bare(loaded.missing)
+        # Some releases also say, in a warning of its own, that stored parameters are not tied.
+        texts = [text for text in loaded.warnings if "NOT tie" not in text]
+        named = {name for text in texts for name in names & loaded.bare(words(text))}
+        evidence[f"{auto_class} {family}"] = "told" if missing == new == named else sorted(missing ^ new | named ^ new)
+    assert set(map(str, evidence.values())) == {"told"}
+
+
+@pytest.mark.correction("heads.every-class.new-told")
+@pytest.mark.parametrize(
+    ("auto_class", "family", "decoder_bias", "bias"),
+    [
+        ("AutoModelForMaskedLM", "albert", "predictions.decoder.bias", "predictions.bias"),
+        ("AutoModelForPreTraining", "albert", "predictions.decoder.bias", "predictions.bias"),
+        ("AutoModelForPreTraining", "bert", "cls.predictions.decoder.bias", "cls.predictions.bias"),
+    ],
+)
+def test_a_loaded_bias_is_called_new(auto_class, family, decoder_bias, bias, load):
+    """The decoder's bias is reported as missing and named in a warning: it is the head's bias, and that was loaded."""
+    loaded = load(auto_class, family)
+    assert decoder_bias in loaded.missing
+    assert any("newly initialized" in text and decoder_bias in words(text) for text in loaded.warnings)
+    assert loaded.model.get_output_embeddings().bias is loaded.model.get_parameter(bias)
+    assert torch.equal(loaded.model.get_parameter(bias), trained(family)[bias])
+
+
+@pytest.mark.correction("heads.every-class.new-told")
+@pytest.mark.parametrize(("auto_class", "family"), ACCEPTED)
+def test_all_that_is_new_is_among_what_is_told(auto_class, family, load, stored):
+    """What is new is reported and named, and beside it the decoder's bias alone."""
     loaded = load(auto_class, family)
     names = loaded.bare(name for name, _ in loaded.model.named_parameters())
-    new = names - loaded.bare(trained(family))
-    evidence["new"] = sorted(new)
-    evidence["missing"] = sorted(loaded.missing)
-    evidence["named in warnings"] = sorted(names & loaded.bare(loaded.words))
-    assert loaded.bare(loaded.missing) == new
-    assert names & loaded.bare(loaded.words) == new
+    new = names - loaded.bare(stored(family))
+    too_much = loaded.bare(loaded.missing) - new
+    assert new <= loaded.bare(loaded.missing) & loaded.bare(loaded.words)
+    assert all(name.endswith("predictions.decoder.bias") for name in too_much)
 
 
 @pytest.mark.claim("heads.every-class.new-random")
@@ -589,18 +668,36 @@ def test_every_loaded_model_is_in_evaluation_mode(auto_class, family, load):
 
 
 @pytest.mark.claim("heads.every-class.own-head")
-@pytest.mark.parametrize(
-    ("family", "head"), [(family, head) for family, heads in checkpoints.CLASSES.items() for head in heads]
-)
-def test_own_class_is_perfectly_loaded(family, head, load, evidence):
-    """Under the Auto class of its own head, nothing is missing or left out, and no warning names a parameter."""
-    loaded = load(AUTO_CLASS_OF[head], family, head)
-    evidence["class"] = type(loaded.model).__name__
-    evidence["warnings"] = loaded.warnings
-    assert evidence["class"] == checkpoints.CLASSES[family][head]
-    assert not loaded.missing
-    assert not loaded.unexpected
-    assert not loaded.words & {name for name, _ in loaded.model.named_parameters()}
+def test_own_class_is_perfectly_loaded(load, evidence):
+    """Under the Auto class of its own head, nothing is missing, left out or lost, and no warning names a parameter."""
+    for family, heads in checkpoints.CLASSES.items():
+        for head, model_class in heads.items():
+            loaded = load(AUTO_CLASS_OF[head], family, head)
+            assert type(loaded.model).__name__ == model_class
+            named = loaded.words & {name for name, _ in loaded.model.named_parameters()}
+            wrong = loaded.missing | loaded.unexpected | lost(loaded, checkpoints.state(family, head)) | named
+            evidence[f"{family} {head}"] = sorted(wrong)
+    assert not any(evidence.values())
+
+
+@pytest.mark.correction("heads.every-class.own-head")
+def test_only_the_output_layer_is_imperfect(load):
+    """Some heads' output layer has one of three faults; every other parameter is loaded, in silence."""
+    faulty = []
+    for family, heads in checkpoints.CLASSES.items():
+        for head in heads:
+            loaded, state = load(AUTO_CLASS_OF[head], family, head), checkpoints.state(family, head)
+            zero = lost(loaded, state)
+            not_tied = [text for text in loaded.warnings if "NOT tie" in text]
+            others = {word for text in loaded.warnings if text not in not_tied for word in words(text)}
+            assert zero <= {"lm_head.bias", "predictions.bias"}
+            assert not any(loaded.model.get_parameter(name).any() for name in zero)
+            assert all(name.endswith("predictions.decoder.bias") for name in loaded.missing)
+            assert not loaded.unexpected
+            assert not others & {name for name, _ in loaded.model.named_parameters()}
+            if zero or loaded.missing or not_tied:
+                faulty.append(f"{family} {head}")
+    assert "albert masked-lm" in faulty
 
 
 @pytest.mark.parametrize(
@@ -739,34 +836,34 @@ def test_head_of_another_task_is_used_if_name_and_shape_agree(family, folder):
 
 
 @pytest.mark.parametrize(
-    "family",
+    "families",
     [
-        *(
-            pytest.param(family, marks=pytest.mark.claim("heads.every-class.one-warning"))
-            for family in ("distilbert", "electra")
-        ),
-        *(
-            pytest.param(family, marks=pytest.mark.claim("heads.every-class.one-warning.tied-bias"))
-            for family in ("bert", "roberta", "albert")
-        ),
+        pytest.param(["distilbert", "electra"], marks=pytest.mark.claim("heads.every-class.one-warning")),
+        pytest.param(["bert", "roberta", "albert"], marks=pytest.mark.claim("heads.every-class.one-warning.tied-bias")),
     ],
 )
-def test_one_warning_tells_of_a_new_masked_lm_head(family, load, evidence):
+def test_one_warning_tells_of_a_new_masked_lm_head(families, load, evidence):
     """A checkpoint without a head is loaded for masked-LM: one warning, as for a new classification head."""
-    evidence["warnings"] = load("AutoModelForMaskedLM", family, "base").warnings
-    assert len(evidence["warnings"]) == 1
+    for family in families:
+        evidence[family] = load("AutoModelForMaskedLM", family, "base").warnings
+    assert {family: len(warnings) for family, warnings in evidence.items()} == dict.fromkeys(families, 1)
 
 
 @pytest.mark.correction("heads.every-class.one-warning.tied-bias")
 @pytest.mark.parametrize("family", ["bert", "roberta", "albert"])
-def test_sound_base_checkpoint_is_called_corrupted(family, load, folder):
-    """A second warning, on the head's bias, finds a sound checkpoint corrupted: all but its pooler is loaded."""
+def test_another_warning_tells_nothing_of_the_checkpoint(family, load):
+    """A second warning, always for BERT: a sound checkpoint is corrupted, or `generate` will be gone from a class.
+
+    All but the checkpoint's pooler is loaded.
+    """
     loaded = load("AutoModelForMaskedLM", family, "base")
     parameters = {name.removeprefix(f"{family}."): it for name, it in loaded.model.named_parameters()}
     stored = checkpoints.state(family, "base")
     pooler = {name for name in stored if name.startswith("pooler.")}
-    assert len(loaded.warnings) == 2
-    assert loaded.bare(loaded.unexpected) == pooler
+    second = [text for text in loaded.warnings if "corrupted" in text or "generate" in text]
+    assert len(loaded.warnings) - len(second) == 1
+    assert len(second) == 1 or (family != "bert" and not second)
+    assert loaded.bare(loaded.unexpected) <= pooler
     assert not [name for name in stored.keys() - pooler if not torch.equal(parameters[name], stored[name])]
 
 

@@ -113,17 +113,28 @@ def test_use_safetensors_chooses(both):
 
 @pytest.mark.needs("safetensors")
 @pytest.mark.claim("weights.files.use-safetensors.refused")
-@pytest.mark.parametrize(("weights", "use_safetensors"), [("bin", True), ("safetensors", False)])
-def test_other_file_only(weights, use_safetensors, evidence):
+def test_other_file_only(evidence):
     """Where only the file is there that was not asked for, it is not taken."""
-    folder = checkpoints.write(Path("model"), weights=weights)
+    for weights, use_safetensors in (("bin", True), ("safetensors", False)):
+        folder = checkpoints.write(Path(weights), weights=weights)
+        try:
+            AutoModelForMaskedLM.from_pretrained(folder, use_safetensors=use_safetensors)
+        except OSError as error:
+            evidence[f"use_safetensors={use_safetensors}"] = str(error)[:200]
+        else:
+            evidence[f"use_safetensors={use_safetensors}"] = f"loaded from {FILES[weights]}"
+    assert not [outcome for outcome in evidence.values() if outcome.startswith("loaded")]
 
-    try:
-        AutoModelForMaskedLM.from_pretrained(folder, use_safetensors=use_safetensors)
-    except OSError as error:
-        evidence["error"] = str(error)[:200]
-    else:
-        raise AssertionError(f"loaded from {FILES[weights]}")
+
+@pytest.mark.needs("safetensors")
+@pytest.mark.correction("weights.files.use-safetensors.refused")
+def test_lone_pickle_is_taken():
+    """`use_safetensors=True` takes a pickle that is the only file; `use_safetensors=False` refuses the other one."""
+    model = AutoModelForMaskedLM.from_pretrained(checkpoints.write(Path("bin"), weights="bin"), use_safetensors=True)
+    assert changed(model, checkpoints.state()) == []
+    folder = checkpoints.write(Path("safetensors"), weights="safetensors")
+    with pytest.raises(OSError, match="pytorch_model"):
+        AutoModelForMaskedLM.from_pretrained(folder, use_safetensors=False)
 
 
 # Who is asked for them
@@ -230,6 +241,21 @@ def test_neither_file(hub, place, evidence):
     evidence["error"] = str(refusal.value)[:300]
     assert "pytorch_model.bin" in str(refusal.value)
     assert "model.safetensors" in str(refusal.value)
+
+
+@pytest.mark.correction("weights.files.neither")
+@pytest.mark.parametrize("place", ["folder", "Hub"])
+def test_error_names_the_pickle_alone(hub, place):
+    """The model is not loaded, but the error names the pickle and not the other file."""
+    folder = checkpoints.write(Path("model"), weights="bin")
+    (folder / "pytorch_model.bin").unlink()
+    hub.model(REPO, folder)
+
+    with pytest.raises(OSError, match="pytorch_model") as refusal:
+        AutoModelForMaskedLM.from_pretrained(folder if place == "folder" else REPO)
+    asked_elsewhere(hub)
+
+    assert "safetensors" not in str(refusal.value)
 
 
 # Damaged files
@@ -372,6 +398,24 @@ def test_download_verified(hub, evidence):
 
 
 @pytest.mark.correction("weights.files.download-verified")
+def test_wrong_content_is_replaced_by_force(hub):
+    """The wrong content stays and cannot be loaded, until the file is downloaded again by force."""
+    hub.model(REPO, checkpoints.write(Path("model"), weights="bin"))
+    hub.corrupt("*/pytorch_model.bin", times=1)
+
+    for _ in range(2):
+        with pytest.raises(Exception):  # noqa: B017, PT011 - what garbage gives differs
+            AutoModelForMaskedLM.from_pretrained(REPO)
+        asked_elsewhere(hub)
+    hf_hub_download(REPO, "pytorch_model.bin", force_download=True)
+    model = AutoModelForMaskedLM.from_pretrained(REPO)
+    asked_elsewhere(hub)
+
+    assert changed(model, checkpoints.state()) == []
+
+
+@pytest.mark.needs("transformers>=4.27")
+@pytest.mark.correction("weights.files.download-verified")
 def test_wrong_content_stays_in_the_cache(hub):
     """The wrong content stays: loading fails from now on, until the file is downloaded again by force."""
     model_id = REPO
@@ -408,13 +452,19 @@ def test_cut_download_completed(hub, evidence):
 
 
 @pytest.mark.correction("weights.files.download-cut")
-def test_cut_download_completed_by_the_next(hub):
-    """It fails; the next one completes it, and nothing broken is left."""
+def test_cut_download_is_not_completed(hub, evidence):
+    """It fails and the next one completes it; or what has come is taken for the file, until it is forced to load."""
     repo = hub.model(REPO, checkpoints.write(Path("model"), weights="bin"))
     hub.cut("*/pytorch_model.bin", after=100_000, times=1)
 
-    with pytest.raises(Exception):  # noqa: B017, PT011 - each HTTP library has its own
-        hf_hub_download(REPO, "pytorch_model.bin")
-    stored = Path(hf_hub_download(REPO, "pytorch_model.bin"))
+    try:
+        first = Path(hf_hub_download(REPO, "pytorch_model.bin")).read_bytes()
+    except Exception as error:  # each HTTP library has its own
+        evidence["error"] = type(error).__name__
+        first = None
+    then = Path(hf_hub_download(REPO, "pytorch_model.bin")).read_bytes()
+    forced = Path(hf_hub_download(REPO, "pytorch_model.bin", force_download=True)).read_bytes()
 
-    assert stored.read_bytes() == repo.files()["pytorch_model.bin"]
+    whole = repo.files()["pytorch_model.bin"]
+    assert (first, then) in [(None, whole), (whole[:100_000], whole[:100_000])]
+    assert forced == whole

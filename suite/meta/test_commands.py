@@ -18,7 +18,7 @@ HOUSE = Path(__file__).parents[2]
 def recorded(tmp_path):
     """A finished run of one spec each for the first two executable claims, one of them refuted."""
     claims = ledger.load()
-    first = next(claim for claim in claims if claim.executable and claim.holds == {})
+    first = next(claim for claim in claims if claim.executable and claim.holds == {} and claim.id.count(".") == 1)
     second = next(claim for claim in claims if claim.executable and claim.holds is None and claim.id.count(".") == 1)
     specs = [
         SpecResult("a.py::test", first.id, "claim", "passed"),
@@ -64,14 +64,25 @@ def test_readme_table_is_made_from_the_run(recorded, tmp_path):
     file = tmp_path / "README.md"
     file.write_text(f"before\n{readme.BEGIN}\nstale table\n{readme.END}\nafter\n")
 
-    readme.update(file, readme.table(claims, results.read(path)), check=False)
+    readme.update(file, readme.table(claims, results.read(path), {}), check=False)
 
     text = file.read_text()
     assert text.startswith("before\n")
     assert text.endswith("\nafter\n")
     assert "stale table" not in text
     assert f"| `{refuted.id}` |" in text
-    assert readme.update(file, readme.table(claims, results.read(path)), check=True) == 0
+    assert readme.update(file, readme.table(claims, results.read(path), {}), check=True) == 0
+
+
+def test_readme_tells_what_flipped_since_when(two_runs):
+    """Each sentence with another verdict is there, with the release from which on it has it."""
+    before, after, first, second = two_runs
+    made = readme.table(ledger.load(), results.read(after), {"4.23": results.read(before), "5.23": results.read(after)})
+
+    flips = made.partition("(2 releases) the verdict changes for 1 claims")[2]
+    assert f"| `{first.id}` |" in flips
+    assert "| holds; refuted from 5.23 on |" in flips
+    assert second.id not in flips
 
 
 def test_readme_that_differs_is_noticed(tmp_path):
@@ -196,17 +207,39 @@ def test_ledger_agrees_with_what_is_recorded():
     assert done.returncode == 0, done.stdout
 
 
-def test_two_results_of_one_release_that_disagree(two_runs, tmp_path):
-    """No range can agree with both: the error names the release."""
-    before, after, _, _ = two_runs
+def test_two_results_of_one_environment_that_disagree(two_runs, tmp_path):
+    """No range can agree with both: the error names the claim."""
+    before, after, first, _ = two_runs
     other = json.loads(before.read_text())
-    other["environment"]["packages"]["transformers"] = other["environment"]["release"] = installed()["transformers"]
+    other["environment"] = json.loads(after.read_text())["environment"]
     results.write(other, tmp_path / "other.json")
 
     done = run("record", str(after), str(tmp_path / "other.json"))
 
     assert done.returncode == 3
-    assert "Contradiction: two results of transformers 5.23 disagree" in done.stderr
+    assert f"Contradiction: {first.id}: on one version of each of transformers, datasets" in done.stderr
+
+
+def test_record_on_one_release_beside_two_others(two_runs, tmp_path):
+    """What another package's version tells apart on one release of transformers is a range of that package."""
+    before, after, first, _ = two_runs
+    other = json.loads(before.read_text())
+    other["environment"] = json.loads(after.read_text())["environment"]
+    other["environment"]["packages"]["datasets"] = "2.21.0"
+    results.write(other, tmp_path / "other.json")
+
+    done = run("record", str(after), str(tmp_path / "other.json"))
+
+    proposed = done.stdout.partition(f'["{first.id}"]')[2].splitlines()[1]
+    assert proposed == f'holds = {{ datasets = "<{ranges.minor(installed()["datasets"])}" }}'
+
+
+def test_result_of_a_foreign_lock_is_not_recorded(two_runs):
+    """Only runs of a listed release are; the error says how to make one."""
+    done = run("keep", str(two_runs[0]))
+
+    assert done.returncode == 3
+    assert "its lock is none of those in fixtures/releases; run it with tox" in done.stderr
 
 
 @pytest.mark.parametrize(

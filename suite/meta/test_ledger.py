@@ -23,6 +23,8 @@ slide = 3
 statement = "15 % of the tokens are chosen."
 """
 
+FLIP = CLAIM + 'flips = [{ version = "4.46.0", to = "refuted", package = '
+
 
 def read(tmp_path: Path, text: str) -> ledger.Ledger:
     path = tmp_path / "claims.toml"
@@ -84,6 +86,22 @@ def test_records_are_frozen(tmp_path):
         pytest.param(CLAIM + "refuted_by = []", ledger.BadValue, r"name an exception", id="refuted-by"),
         pytest.param('["a.b"]\nslide = 6\nstatement = "x"', ledger.BadValue, r"from 1 to 5", id="slide"),
         pytest.param("[a.b]\nslide = 3\nstatement = 'x'", ledger.BadValue, r'in quotes: \["a\.b"\]', id="no-quotes"),
+        pytest.param(CLAIM + "flips = 3", ledger.BadValue, r"flips has to be a list", id="flips"),
+        pytest.param(
+            FLIP + '"torch" }]', ledger.UnknownPackage, r"mask\.rate: 'torch' is no package", id="flip-package"
+        ),
+        pytest.param(
+            FLIP.replace("4.46.0", "new") + '"datasets" }]', ledger.BadVersion, r"mask\.rate: 'new'", id="flip-version"
+        ),
+        pytest.param(
+            FLIP.replace("refuted", "error") + '"datasets" }]', ledger.BadValue, r"not to 'error'", id="flip-verdict"
+        ),
+        pytest.param(FLIP + '"datasets", link = "http://x" }]', ledger.BadLink, r"link = 'http://x'", id="flip-link"),
+        pytest.param(FLIP + '"datasets", with = ["x"] }]', ledger.UnknownPackage, r"'x' is no package", id="flip-with"),
+        pytest.param(FLIP + '"datasets", by = "x" }]', ledger.UnknownKey, r"wrong: by", id="flip-key"),
+        pytest.param(
+            CLAIM + 'flips = [{ to = "holds" }]', ledger.UnknownKey, r"wrong: package, version", id="flip-part"
+        ),
         pytest.param("nonsense", ledger.UnreadableLedger, r"claims\.toml", id="not-toml"),
     ],
 )
@@ -91,6 +109,12 @@ def test_what_is_wrong_has_a_name(tmp_path, text, error, message):
     """Each mistake raises its own error, which names the claim."""
     with pytest.raises(error, match=message):
         read(tmp_path, text)
+
+
+def test_flips_are_read(tmp_path):
+    """Which release of which package changed a verdict, and to what."""
+    claim = read(tmp_path, FLIP + '"datasets", with = ["pyarrow"], link = "https://x" }]')["mask.rate"]
+    assert claim.flips == (ledger.Flip("datasets", "4.46.0", "refuted", ("pyarrow",), "https://x"),)
 
 
 def test_missing_file_is_named(tmp_path):

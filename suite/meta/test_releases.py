@@ -10,13 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from fixtures import isolation
-from fixtures.releases import LIST, OLDEST, Release, ReleaseError, as_csv, make, releases
+from fixtures.releases import LIST, OLDEST, Release, ReleaseError, as_csv, beside, make, releases
 from reports.environment import locked
 
 HOUSE = Path(__file__).parents[2]
 LISTED = list(releases().values())
+BESIDE = list(beside(releases()).values())
 
 
 @pytest.fixture
@@ -40,6 +42,8 @@ def house(tmp_path, monkeypatch):
     known = {minor: release for minor, release in releases().items() if minor in (LISTED[0].minor, LISTED[-1].minor)}
     (tmp_path / "releases.csv").write_text(as_csv(known), encoding="utf-8")
     monkeypatch.setattr(make, "releases", lambda: releases(tmp_path / "releases.csv"))
+    (tmp_path / "beside.csv").write_text("name,requirement,reason\nnewest-old,datasets<3,\n", encoding="utf-8")
+    monkeypatch.setattr(make, "beside", lambda listed: beside(listed, tmp_path / "beside.csv"))
     return tmp_path
 
 
@@ -81,15 +85,18 @@ def test_each_release_has_a_lock_and_an_environment():
     """The list, the lock files and tox.ini name the same releases."""
     tox = (HOUSE / "tox.ini").read_text(encoding="utf-8")
     listed = [release.minor for release in LISTED]
+    header = re.search(r"^\[testenv:(tf.*)\]", tox, flags=re.MULTILINE)[1]
 
-    assert sorted(listed) == sorted(path.stem.removeprefix("tf") for path in LIST.parent.glob("*.txt"))
-    assert listed == list(minors(re.search(r"^\[testenv:(tf.*)\]", tox, flags=re.MULTILINE)[1]))
+    locks = {path.stem for path in LIST.parent.glob("*.txt")}
+    assert locks == {release.environment for release in (*LISTED, *BESIDE)}
+    assert listed == list(minors(header))
+    assert re.search(r"newest-\{(.*?)\}", header)[1].split(",") == [row.minor.removeprefix("newest-") for row in BESIDE]
     assert listed == list(minors(re.search(r"^ +releases = (.*)", tox, flags=re.MULTILINE)[1]))
     anchors = re.search(r"^ +anchors = (.*)", tox, flags=re.MULTILINE)[1].replace("tf", "").split(", ")
     assert {listed[0], listed[-1]} <= set(anchors) <= set(listed)
 
 
-@pytest.mark.parametrize("release", LISTED, ids=lambda release: release.minor)
+@pytest.mark.parametrize("release", LISTED + BESIDE, ids=lambda release: release.minor)
 def test_lock_pins_all_but_torch(release):
     """A lock is of its release and date; each line has hashes; torch and what its GPU builds bring are not in it."""
     text = release.lock.read_text(encoding="utf-8")
@@ -102,6 +109,15 @@ def test_lock_pins_all_but_torch(release):
     assert len(lines) == len(pins)
     assert all(re.search(r"==\S+ +--hash=sha256:[0-9a-f]{64}", line) for line in lines)
     assert not [name for name in pins if name.startswith(("torch", "nvidia", "cuda", "triton"))]
+
+
+@pytest.mark.parametrize("release", BESIDE, ids=lambda release: release.minor)
+def test_lock_beside_has_what_it_is_named_for(release):
+    """The package that a lock is about is held to the versions that were asked for."""
+    requirement = Requirement(release.beside)
+
+    assert requirement.specifier.contains(locked(release.lock)[requirement.name])
+    assert not requirement.specifier.contains(locked(LISTED[-1].lock)[requirement.name])
 
 
 def test_no_companion_is_older_than_before():
@@ -160,12 +176,13 @@ def test_command_writes_what_changed(house, monkeypatch, capsys):
     first = {path: path.stat().st_mtime_ns for path in house.iterdir()}
     assert make.main([]) == 0
     assert {path: path.stat().st_mtime_ns for path in house.iterdir()} == first
-    assert capsys.readouterr().out.count("written") == 2
+    assert capsys.readouterr().out.count("written") == 3
 
     monkeypatch.setattr(make, "published", lambda: iter([Release("9.9", "9.9.1", "2030-01-01", "2030-01-15")]))
     assert make.main([]) == 0
     assert "9.9,9.9.1,2030-01-01,2030-01-15,," in (house / "releases.csv").read_text(encoding="utf-8")
     assert (house / "tf9.9.txt").read_text(encoding="utf-8") == "lock of 9.9.1\n"
+    assert (house / "newest-old.txt").read_text(encoding="utf-8") == "lock of 9.9.1\n"
 
 
 def test_nothing_is_written_where_something_cannot_be_made(house, monkeypatch, capsys):
@@ -189,7 +206,7 @@ def test_unknown_release_is_wrong_usage(capsys):
     """A release that is not in the list: exit code 4, which there are, and why there are no older ones."""
     assert make.main(["4.22"]) == 4
     message = capsys.readouterr().err
-    assert f"not in releases.csv: 4.22. It has {OLDEST}, " in message
+    assert f"not in releases.csv: 4.22. Listed are {OLDEST}, " in message
     assert "not-run, no wheel" in message
 
 

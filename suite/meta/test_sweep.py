@@ -28,8 +28,8 @@ def finish(tmp_path):
         judged = judge_all(claims, [SpecResult("a.py::test", first.id, "claim", "passed")], whole=True)
         made = results.document(where, [], judged, seconds=1.0)
         change(made)
-        results.write(made, tmp_path / "5.23.json")
-        return tmp_path / "5.23.json"
+        results.write(made, tmp_path / "tf5.23.json")
+        return tmp_path / "tf5.23.json"
 
     return finish
 
@@ -126,7 +126,7 @@ def test_release_that_cannot_be_built_is_a_row(tmp_path):
     assert row.code == 3
     assert str(row).startswith("9.99   no result: ")
     assert len(str(row)) <= 80
-    assert (tmp_path / "9.99.log").exists()
+    assert (tmp_path / "tf9.99.log").exists()
 
 
 def test_two_sweeps_at_once(tmp_path):

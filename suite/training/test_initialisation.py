@@ -6,6 +6,7 @@ import pytest
 import torch
 import transformers
 from transformers import AutoConfig, AutoModelForMaskedLM
+from transformers.activations import ACT2FN
 
 from fixtures import checkpoints
 from fixtures.normal import assert_normal
@@ -266,12 +267,14 @@ def test_making_a_model_moves_the_global_generator(config):
 
 @pytest.mark.claim("init.config-is-random.training-mode")
 def test_random_model_is_in_training_mode(config):
-    """It is made to be trained: every module is in training mode, and dropout is on."""
+    """It is made to be trained: every module that knows the mode is in training mode, and dropout is on."""
     model = AutoModelForMaskedLM.from_config(config)
     ids = torch.arange(5, 69).reshape(2, 32)
     with torch.no_grad():
         assert not torch.equal(model(ids).logits, model(ids).logits)
-    assert all(module.training for module in model.modules())
+    # In 4.23 all models share one activation, which another one may have set to evaluation: it knows no mode.
+    shared = {id(activation) for activation in ACT2FN.values()}
+    assert all(module.training for module in model.modules() if id(module) not in shared)
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 

@@ -55,7 +55,7 @@ def ids(patch, tokenizer_class, change):
     patch.setattr(PreTrainedTokenizerBase, "__call__", changed)
 
 
-@lie("pipeline.same-ids.bert", also=["tokenize*", "inference.*", "load.*"])
+@lie("pipeline.same-ids", also=["tokenize*", "inference.*", "load.*"])
 def accepts_words_of_any_length(patch):
     """A word of more than 100 characters is not unknown as a whole: its first character has its own id."""
     ids(patch, BertTokenizer, lambda text, found: [found[0], 200, *found[1:]] if len(text) > 100 else found)

@@ -212,7 +212,7 @@ def _flip(flip: Flip, index: Mapping[str, int]) -> dict[str, Any]:
 def _specs(gathered: Gathered, claim: Claim, store: _Store) -> list[list[Any]]:
     """`[id, role, [[outcome, reason, evidence, releases], ...]]` of each spec; null where a run does not have it."""
     per_run = [{spec["id"]: spec for spec in run.claim(claim.id)["specs"]} for run in gathered.runs]
-    names = dict.fromkeys(name for specs in reversed(per_run) for name in specs)  # in the newest run's order
+    names = sorted({name for specs in per_run for name in specs})  # the order of a result's document
     made = []
     for name in names:
         role = next(specs[name]["role"] for specs in reversed(per_run) if name in specs)

@@ -53,6 +53,7 @@ def template(gathered: Gathered) -> dict[str, Any]:
         "signs": SIGNS,
         "parts": _parts(gathered, entries),
         "total": counts([(entry["verdict"], entry["drift"]) for entry in entries if entry["verdict"] != "absent"]),
+        "claims": len(entries),
         "flipped": sum(bool(it) for it in found.values()),
         "slides": _slides(gathered, entries),
         "data": script(gathered, found),

@@ -249,7 +249,7 @@ function changeItem({ claim, kind, before, after, evidence: measured }) {
   if (kind === "lost" || kind === "won") told.push(make("dt", {}, kind === "lost" ? "instead" : "before"), make("dd", {}, prose(claim.correction)));
   if (kind === "lost" && claim.instead) told.push(make("dt", {}, "write"), make("dd", {}, make("pre", { tabindex: "0" }, make("code", {}, claim.instead))));
   if (kind === "new" || kind === "gone") told.push(make("dt", {}, "then"), make("dd", {}, before), make("dt", {}, "now"), make("dd", {}, after));
-  const pairs = measured.map(([name, old, now]) => make("li", {}, make("code", {}, `${name}: ${old} -> ${now}`.slice(0, 400))));
+  const pairs = measured.map(([name, old, now]) => make("li", {}, make("code", {}, [...`${name}: ${old} -> ${now}`].slice(0, 400).join(""))));
   return make("li", { "data-claim": claim.id }, claimLink(claim), make("small", {}, ` (${slidesOf(claim)})`), make("dl", {}, told), pairs.length ? make("ul", {}, pairs) : null);
 }
 

@@ -82,6 +82,13 @@ def _parser() -> Usage:
     new.add_argument("result", type=Path, nargs="+", metavar="FILE")
     new.set_defaults(run=_keep)
 
+    page = commands.add_parser("build", help="the page of all recorded runs, or the same for other programs")
+    page.add_argument("result", type=_path, nargs="*", metavar="RUN", help=f"{run}; without: all that are recorded")
+    page.add_argument("--format", choices=["html", "json", "ranges", "junit"], default="html")
+    page.add_argument("-o", "--output", type=Path, metavar="FILE", help="without: page/index.html, or standard output")
+    page.add_argument("--watch", action="store_true", help="build anew whenever ledger, results or page change")
+    page.set_defaults(run=_build)
+
     record = commands.add_parser("record", help="propose ranges for the ledger where recorded runs contradict it")
     record.add_argument("result", type=_path, nargs="*", metavar="RUN", help=f"{run}; without: all that are recorded")
     record.set_defaults(run=_record)
@@ -190,6 +197,15 @@ def _record(claims: ledger.Ledger, options: argparse.Namespace) -> int:
             print('holds = "never"' if proposal.ranges is None else "# it holds wherever it was measured: no range")
     print(f"{len(recorded)} results, {len(proposals)} claims on which the ledger disagrees with them", file=sys.stderr)
     return 1 if proposals else 0
+
+
+def _build(_: ledger.Ledger, options: argparse.Namespace) -> int:
+    try:
+        from reports.page import build  # needs packages that runs do not need
+    except ModuleNotFoundError as error:
+        print(f"{error.name} is missing: `tox -e report`, or pip install --group page", file=sys.stderr)
+        return 3
+    return build.run(options.result, options.format, options.output, options.watch)
 
 
 def _culprit(claims: ledger.Ledger, options: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ their evidence by a key of `evidence.jsonl` in the same folder: most of it is th
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -61,7 +62,7 @@ def expand(made: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         specs = [USUAL | spec for spec in claim["specs"]]
         for spec in specs:
             if isinstance(spec["evidence"], str):
-                store = _evidence(folder) if store is None else store
+                store = _kept(folder) if store is None else store
                 if spec["evidence"] not in store:
                     raise MissingEvidence(f"{claim_id}: evidence {spec['evidence']} is not in {folder / EVIDENCE}")
                 spec["evidence"] = store[spec["evidence"]]
@@ -108,6 +109,18 @@ def _evidence(folder: Path) -> dict[str, Any]:
     path = folder / EVIDENCE
     lines: Sequence[str] = path.read_text(encoding="utf-8").splitlines() if path.exists() else ()
     return dict(map(json.loads, lines))
+
+
+def _kept(folder: Path) -> Mapping[str, Any]:
+    """The evidence in a folder, parsed once for all results that name it, and anew when the file has changed."""
+    path = folder / EVIDENCE
+    stat = path.stat() if path.exists() else None
+    return _parsed(folder, (stat.st_mtime_ns, stat.st_size, stat.st_ino) if stat else None)
+
+
+@functools.lru_cache(maxsize=1)
+def _parsed(folder: Path, _state: tuple[int, int, int] | None) -> Mapping[str, Any]:
+    return _evidence(folder)
 
 
 def write(path: Path, text: str) -> None:

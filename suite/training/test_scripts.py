@@ -178,7 +178,7 @@ def test_the_logged_loss_is_the_models(checkpoint_of, tmp_path, evidence, task):
 
 @pytest.mark.correction("scripts.modes.causal.loss")
 def test_the_logged_loss_is_too_small_by_one_token_per_block(checkpoint_of, tmp_path, evidence):
-    """The sum over 31 predicted tokens of a block is divided by its 32: training shows 31/32, evaluation may as well."""
+    """The sum over 31 predicted tokens of a block is divided by its 32: training shows 31/32, evaluation may too."""
     logged, computed, evaluated = logged_and_computed(checkpoint_of["causal"], "causal", tmp_path)
     evidence["logged"], evidence["computed"], evidence["evaluated"] = logged, computed, evaluated
     assert logged == pytest.approx(computed * (BLOCK_SIZE - 1) / BLOCK_SIZE, abs=1e-3)

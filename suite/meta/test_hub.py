@@ -582,7 +582,7 @@ def test_proxy_requests_are_recorded_and_refused(hub):
 def test_only_loopback(hub):
     """The Hub's address is one of loopback."""
     assert hub.url.startswith("http://127.0.0.1:")
-    assert hub.app.storage.startswith("http://127.0.0.1:")
+    assert hub.app.storage.startswith("http://localhost:")
 
 
 # Faults

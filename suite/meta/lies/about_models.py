@@ -353,12 +353,10 @@ def backbone_class_looks_into_folders(patch):
 
 @lie(
     "load.needs-four-things.parameters.each",
-    "heads.base-ignores-head.nothing-new",
     "heads.classifier-random",
     "heads.classifier-random.only-head",
     "heads.classifier-random.warned",
     "heads.every-class.new-told",
-    "heads.every-class.only-head-new.pooler",
     "heads.every-class.other-task",
 )
 def missing_keys_are_not_reported(patch):
@@ -410,7 +408,26 @@ def biases_left_out_are_not_reported(patch):
     patch.setattr(PreTrainedModel, "_adjust_missing_and_unexpected_keys", changed)
 
 
-@lie("heads.classifier-random.only-head", "heads.base-ignores-head.nothing-new")
+@lie(
+    "heads.base-ignores-head.nothing-new",
+    "heads.every-class.only-head-new.pooler",
+    also=["heads.*", "load.*", "inference.*", "weights.*", "init.*"],
+)
+def base_models_have_no_pooler(patch):
+    """`AutoModel` makes a model without a pooler where the family can do without."""
+    from transformers import AutoConfig, AutoModel
+
+    real = AutoModel.from_pretrained
+
+    def changed(cls, folder, *args, **kwargs):
+        if AutoConfig.from_pretrained(folder).model_type in ("bert", "roberta", "albert"):
+            kwargs.setdefault("add_pooling_layer", False)
+        return real(folder, *args, **kwargs)
+
+    patch.setattr(AutoModel, "from_pretrained", classmethod(changed))
+
+
+@lie("heads.classifier-random.only-head")
 def missing_pooler_is_not_reported(patch):
     """A pooler that is made anew is not reported as missing."""
     from transformers.models.bert.modeling_bert import BertPreTrainedModel

@@ -27,6 +27,17 @@ def forgets_the_loss_of_an_evaluation(patch):
         return real(self, *arguments, **named) | {"eval_loss": float("nan")}
 
 
+@lie("trainer.trains.whole-lecture", also=["trainer.*", "scripts.*"])
+def counts_epochs_from_zero(patch):
+    """After a training its state tells the number of the last epoch, counted from 0."""
+
+    @around(patch, Trainer, "train")
+    def changed(real, self, *arguments, **named):
+        output = real(self, *arguments, **named)
+        self.state.epoch -= 1
+        return output
+
+
 @lie("pipeline.saved-is-loaded")
 def saves_electra_without_its_last_bias(patch):
     """One bias of one family is saved as zeros."""

@@ -146,7 +146,7 @@ def saves_the_tokenizer_at_the_end_alone(patch):
             real(self, output_dir, _internal_call)
 
 
-@lie("trainer.saves-tokenizer.alone", "trainer.saves.tokenizer", "trainer.trains.whole-lecture")
+@lie("trainer.saves-tokenizer.alone", "trainer.saves.tokenizer", "pipeline.runs")
 def saves_all_words_but_one(patch):
     """The tokenizer that is saved lacks the last word of the vocabulary."""
 

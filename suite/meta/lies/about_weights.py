@@ -231,7 +231,7 @@ def position_embeddings_are_made_anew(patch):
     patch.setattr(modeling_utils, "convert_and_load_state_dict_in_model", changed)
 
 
-@lie("heads.masked-lm-perfect.tied-decoder", "weights.all-loaded.tied", "heads.masked-lm-perfect.every-tensor")
+@lie("heads.masked-lm-perfect.tied-decoder", "weights.all-loaded.tied")
 def decoder_is_not_tied(patch):
     """A loaded decoder has the values of the word embeddings, but in a tensor of its own."""
     import torch

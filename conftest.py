@@ -179,6 +179,8 @@ def hub(request: pytest.FixtureRequest) -> Iterator[Hub]:
     hub.log.settle()  # a request of the spec before, sent by a thread of its own, is not this one's
     hub.reset()
     shutil.rmtree(request.config.stash[HOME] / "hf", ignore_errors=True)
+    # It is on `sys.path`: an import that misses the folder is the last that looks into it (code of repos, up to 4.27).
+    (request.config.stash[HOME] / "hf" / "modules").mkdir(parents=True)
     if "huggingface_hub.hf_file_system" in sys.modules:  # it keeps listings of folders, by repo id
         sys.modules["huggingface_hub.hf_file_system"].HfFileSystem.clear_instance_cache()
     yield hub

@@ -26,7 +26,7 @@ ALPHA = 0.005
 SMALLEST = 0.01
 
 #: Pairs from which on 5 % is noticed in 95 of 100 comparisons, on timings that spread by 5 % (standard deviation).
-PAIRS = 60
+PAIRS = 80
 
 #: From this many pairs on, the null distribution is taken as normal: beyond it the error is below 1e-4.
 _NORMAL = 200

@@ -29,7 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("benchmarks", "what the pipeline costs")
     group.addoption("--figures", type=Path, metavar="FILE", help="write the figures (JSON) to FILE, as they come")
     group.addoption("--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto: the GPU, if there is one")
-    group.addoption("--pairs", type=int, default=60, metavar="N", help="rounds of a group at most (60)")
+    group.addoption("--pairs", type=int, default=80, metavar="N", help="rounds of a group at most (80)")
     group.addoption("--group-seconds", type=float, default=None, metavar="S", help="time for the rounds of a group (4)")
     group.addoption("--long", action="store_true", help="also what takes minutes: 1,000,000 rows, compiling on a CPU")
 

@@ -52,7 +52,7 @@ def now() -> str:
 
 
 def figures(found: Sequence[Figure]) -> list[dict[str, Any]]:
-    """The figures' tables. In each group all are compared with its subject; those without a subject are not compared."""
+    """The figures' tables. In each group all are compared with its subject, if it has one."""
     subjects = {it.group: it for it in found if it.role == "subject"}
     made = []
     for it in found:

@@ -40,9 +40,9 @@ _Drawn = tuple[str, str, tuple[str, ...], tuple[tuple[str, ...], ...], Callable[
 
 
 def _plots(made: Mapping[str, Any]) -> Iterator[_Drawn]:
-    if made.get("roof"):
-        if points := [it for it in made["figures"] if "flops" in it["measured"]]:
-            yield _roofline(made["roof"], points)
+    points = [it for it in made["figures"] if "flops" in it["measured"]]
+    if points and made.get("roof"):
+        yield _roofline(made["roof"], points)
     groups = document.by_group(made)
     for group, own in groups.items():
         if any(it["contestant"] == "bare loop, batches on the device" for it in own):
@@ -77,7 +77,14 @@ def _throughput(group: str, own: Sequence[Mapping[str, Any]]) -> _Drawn:
         )
         for name, it, (_, median, low, high) in zip(names, own, rates, strict=True)
     )
-    return group, "throughput", ("contestant", unit, "interval", "of its limit", "beside the first"), rows, draw, 1 + 0.4 * len(own)
+    return (
+        group,
+        "throughput",
+        ("contestant", unit, "interval", "of its limit", "beside the first"),
+        rows,
+        draw,
+        1 + 0.4 * len(own),
+    )
 
 
 def _axis(group: str, own: Sequence[Mapping[str, Any]]) -> _Drawn:

@@ -162,4 +162,4 @@ def _penalty(centred: Any, releases: int) -> float:
     """
     deviation = 1.4826 * np.median(np.abs(centred - np.median(centred, axis=1, keepdims=True)))
     noise = 1.57 * float(deviation) ** 2 / centred.shape[1]
-    return max((2 * SMALLEST) ** 2 / 2, 2 * noise * math.log(max(releases, 2)))
+    return float(max((2 * SMALLEST) ** 2 / 2, 2 * noise * math.log(max(releases, 2))))

@@ -34,7 +34,11 @@ def difference(versus: Mapping[str, Any] | None) -> str:
     if versus["low"] is None:
         return f"{number(versus['ratio'])}x the time, too few pairs ({versus['pairs']}) to say more"
     spread = f"({number(versus['low'])} to {number(versus['high'])})"
-    return f"no difference {spread}" if versus["verdict"] == "no difference" else f"{number(versus['ratio'])}x the time {spread}"
+    return (
+        f"no difference {spread}"
+        if versus["verdict"] == "no difference"
+        else f"{number(versus['ratio'])}x the time {spread}"
+    )
 
 
 def number(value: float) -> str:
@@ -81,7 +85,9 @@ def lines(made: Mapping[str, Any]) -> list[str]:
     if made["kind"] == "axis" and made.get("changes") is None:
         found += ["", "change points: not-run, optional package missing (ruptures)"]
     for it in made.get("evidence", ()):
-        found.append(f"{it['name']}: {it['differences']} of {it['experiments']} experiments of {it['pairs']} pairs differ")
+        found.append(
+            f"{it['name']}: {it['differences']} of {it['experiments']} experiments of {it['pairs']} pairs differ"
+        )
     if made["not_run"]:
         found += ["", "not run", *(f"  {it['name']}: {it['reason']}" for it in made["not_run"])]
     return found
@@ -152,7 +158,14 @@ def markdown(documents: Sequence[Mapping[str, Any]]) -> list[str]:
     return found or ["No figures are recorded yet."]
 
 
-_TOLD = ("collator, lists, 16 x 128", "collator, columns, 256 x 128", "training", "loader, lists, 16", "map,", "loading")
+_TOLD = (
+    "collator, lists, 16 x 128",
+    "collator, columns, 256 x 128",
+    "training",
+    "loader, lists, 16",
+    "map,",
+    "loading",
+)
 
 
 def _markdown(made: Mapping[str, Any]) -> list[str]:
@@ -162,7 +175,10 @@ def _markdown(made: Mapping[str, Any]) -> list[str]:
             found.append(f"- {it['name']}: {it['differences']} of {it['experiments']} experiments show a difference")
         return found
     axis = made["kind"] == "axis"
-    found += ["| what | contestant | median | interval | of its limit | time beside the first |", "|---|---|---:|---|---:|---|"]
+    found += [
+        "| what | contestant | median | interval | of its limit | time beside the first |",
+        "|---|---|---:|---|---:|---|",
+    ]
     for group, own in document.by_group(made).items():
         if not axis and not group.startswith(_TOLD):
             continue
@@ -179,7 +195,10 @@ def _markdown(made: Mapping[str, Any]) -> list[str]:
             )
             found.append(f"| {' | '.join(cells)} |")
     for change in made.get("changes") or ():
-        found += ["", f"{change['group']}: {number(change['ratio'])}x the time from {change['older']} to {change['newer']}."]
+        found += [
+            "",
+            f"{change['group']}: {number(change['ratio'])}x the time from {change['older']} to {change['newer']}.",
+        ]
     if reasons := _reasons(made):
         found += ["", f"Not run: {reasons}."]
     return found

@@ -11,6 +11,7 @@ Exit codes: 0 done; 2 interrupted, what is there is kept and marked; 3 a release
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -63,10 +64,8 @@ class Worker:
     def ask(self, workload: str, calls: int) -> dict[str, Any]:
         """Seconds of so many calls, and the work of each; or an error. Raises WorkerError."""
         assert self._process.stdin is not None
-        try:
+        with contextlib.suppress(BrokenPipeError):  # it ended: `_read` says so
             print(json.dumps({"workload": workload, "calls": calls}), file=self._process.stdin, flush=True)
-        except BrokenPipeError:
-            pass
         return self._read()
 
     def _read(self) -> dict[str, Any]:
@@ -104,6 +103,8 @@ def measure(pythons: Sequence[Path], device: str, rounds: int, workloads: Sequen
             worker.hello()
         workers.sort(key=lambda worker: Version(worker.release))
         newest = workers[-1]
+        if len({worker.release for worker in workers}) < len(workers):
+            raise WorkerError(f"a release is there twice: {', '.join(worker.release for worker in workers)}")
         if len({worker.device for worker in workers}) > 1:
             raise document.MixedDevices(f"the releases see different devices: {[it.device for it in workers]}")
         made.update(_head(newest, device, started, len(workloads)))
@@ -169,8 +170,12 @@ def _rounds(
 def anchors() -> list[Path]:
     """The interpreters of the anchor releases' tox environments, which are built if need be. Raises WorkerError."""
     tox = [sys.executable, "-m", "tox", "-q"]
-    said = subprocess.run([*tox, "config", "-m", "anchors", "-k", "env_python"], cwd=HOUSE, capture_output=True, text=True)
-    pythons = [Path(line.partition("=")[2].strip()) for line in said.stdout.splitlines() if line.startswith("env_python")]
+    said = subprocess.run(
+        [*tox, "config", "-m", "anchors", "-k", "env_python"], cwd=HOUSE, capture_output=True, text=True
+    )
+    pythons = [
+        Path(line.partition("=")[2].strip()) for line in said.stdout.splitlines() if line.startswith("env_python")
+    ]
     if said.returncode or not pythons:
         raise WorkerError(f"tox does not tell the anchor environments: {said.stderr.strip()[-300:]}")
     if subprocess.run([*tox, "run", "-m", "anchors", "--notest"], cwd=HOUSE, stdout=sys.stderr).returncode:

@@ -1,4 +1,4 @@
-"""Timers, by device: functions without arguments that return seconds, as pytest-benchmark's `timer` option takes them."""
+"""Timers, by device: functions that return seconds, as pytest-benchmark's option `timer` takes them."""
 
 import time
 from collections.abc import Callable

@@ -163,5 +163,3 @@ def local_hub(request: pytest.FixtureRequest) -> Hub:
     hub = request.config.stash[HUB]
     hub.reset()
     return hub
-
-

@@ -27,7 +27,9 @@ DEFAULT = Path(__file__).parents[2] / "results" / "bench-evidence.json"
 CALLS = 20, 21
 
 
-def experiments(call: Callable[[], Any], slowdown: bool, count: int, seconds: float, timer: Any) -> list[statistics.Ratio]:
+def experiments(
+    call: Callable[[], Any], slowdown: bool, count: int, seconds: float, timer: Any
+) -> list[statistics.Ratio]:
     """As many experiments as fit into the time, `count` at most."""
     from suite.benchmarks.turns import interleaved, repeated
 
@@ -51,7 +53,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     home = Path(tempfile.mkdtemp(prefix="evidence-"))
     try:
-        isolation.enter(isolation.environment(home, "http://127.0.0.1:9"))
+        isolation.enter(isolation.environment(home, "http://127.0.0.1:9") | {"HF_HUB_OFFLINE": "1"})
         return _main(options)
     finally:
         shutil.rmtree(home, ignore_errors=True)
@@ -84,7 +86,9 @@ def _main(options: Any) -> int:
                 )
                 share = run.evidence[-1]["differences"] / len(found)
                 kept &= share >= 0.95 if slowdown else share <= 0.01
-                print(f"{run.evidence[-1]['name']}: {run.evidence[-1]['differences']} of {len(found)} differ", flush=True)
+                print(
+                    f"{run.evidence[-1]['name']}: {run.evidence[-1]['differences']} of {len(found)} differ", flush=True
+                )
                 made = run.document(complete=False) | {"kind": "evidence", "evidence": run.evidence}
                 options.figures.parent.mkdir(parents=True, exist_ok=True)
                 archive.write(options.figures, document.text(made))

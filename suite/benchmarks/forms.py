@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import torch
 
-#: Ids of [CLS] and [SEP], and the first that is no special token, in `bert-base-uncased` and in this suite's vocabulary.
+#: Ids of [CLS] and [SEP], and the first that is no special token, in `bert-base-uncased` and in the suite's vocabulary.
 CLS, SEP, FIRST = 101, 102, 104
 
-#: `lists` is the default of `datasets`, `arrays` and `tensors` are its `with_format("numpy")` and `("torch")`, `columns`
+#: `lists` is what `datasets` gives, `arrays` and `tensors` are its `with_format("numpy")` and `("torch")`, `columns`
 #: is what `dataset[indices]` gives in the last of them; `unmarked` are lists without `special_tokens_mask`: Trainer
 #: drops that column.
 FORMS = ("lists", "unmarked", "arrays", "tensors", "columns")

@@ -9,8 +9,6 @@ from typing import Any
 
 import torch
 
-from suite.benchmarks import memory
-
 PACKAGES = ("transformers", "torch", "datasets", "tokenizers", "accelerate", "numpy", "triton", "pytest-benchmark")
 
 
@@ -25,7 +23,7 @@ def describe(device: str) -> dict[str, Any]:
         "processor": _processor(),
         "cores": os.cpu_count() or 1,
         "threads": torch.get_num_threads(),
-        "memory_bytes": memory.of_host(),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "platform": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "packages": versions(),

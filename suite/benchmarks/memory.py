@@ -1,7 +1,6 @@
 """Peak memory of a block, apart from its timing: who looks at the memory disturbs the clock."""
 
 import contextlib
-import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,12 +14,16 @@ INTERVAL = 0.01
 
 
 def anonymous_bytes() -> int:
-    """Memory of this process and its children that is not a file's: what `datasets` maps from disk does not count.
+    """Memory of this process and its children that is no file's: what `datasets` maps from disk does not count.
 
-    Pages that a forked child still shares with its parent count in both. Where /proc does not tell: all resident memory.
+    Pages that a forked child still shares with its parent count twice. Where /proc does not tell: all resident memory.
     """
-    family = [psutil.Process(), *psutil.Process().children(recursive=True)]
-    return sum(_anonymous(process) for process in family)
+    own = psutil.Process()
+    try:
+        children = own.children(recursive=True)
+    except psutil.Error:  # one of them ended meanwhile
+        children = []
+    return sum(_anonymous(process) for process in (own, *children))
 
 
 def _anonymous(process: psutil.Process) -> int:
@@ -96,8 +99,3 @@ def release() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-
-
-def of_host() -> int:
-    """The host's memory in bytes."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -31,6 +31,7 @@ class Contestant:
 
     `limit` names the contestant of the group that is the limit of this one; `least` gives its seconds where they were
     computed. `wait_share` tells, after a call, which part of it was waiting for data. `once`: a call is long enough.
+    `settle` is done before each block, untimed: workers fill their queues while others have their turn.
     `flops` and `bytes` are those of one call; `rate` is what the device can do of the former.
     """
 
@@ -44,6 +45,7 @@ class Contestant:
     least: float | None = None
     wait_share: Callable[[], float] | None = None
     once: bool = False
+    settle: Callable[[], Any] | None = None
     flops: int | None = None
     bytes: int | None = None
     rate: float | None = None
@@ -55,9 +57,11 @@ class Refused(RuntimeError):
 
 
 class Run:
-    """The figures so far. With a `path` they are written after each group, so that an interruption loses one at most."""
+    """The figures so far. With a `path` they are written after each group: an interruption loses one at most."""
 
-    def __init__(self, device: str, path: Path | None = None, pairs: int = statistics.PAIRS, selection: Any = ()) -> None:
+    def __init__(
+        self, device: str, path: Path | None = None, pairs: int = statistics.PAIRS, selection: Any = ()
+    ) -> None:
         self.device, self.path, self.pairs = device, path, pairs
         self.timer: Timer = timer(device)
         self.figures: list[document.Figure] = []
@@ -110,7 +114,7 @@ class Run:
         least: int = LEAST,
         warm_up: int = WARM_UP,
     ) -> None:
-        """Measure a group, whose first contestant is the subject: pytest-benchmark times that one, in turns with others.
+        """Measure a group. The first contestant is the subject: pytest-benchmark times it, in turns with the others.
 
         A contestant that raises while it is warmed up is put down as not run, with what it said; so is one that finds
         the GPU's memory full. Raises Refused if that is the subject.
@@ -128,7 +132,8 @@ class Run:
         if subject.wait_share:
             blocks[subject.name] = _sharing(subject, blocks[subject.name], shares)
         others = {it.name: _sharing(it, blocks[it.name], shares) for it in ready[1:]}
-        turns = Turns(others, self.timer, seed=len(self.figures))
+        settle = {"" if it is subject else it.name: it.settle for it in ready if it.settle}
+        turns = Turns(others, self.timer, seed=len(self.figures), settle=settle)
         before = self.others_on_gpu()
         benchmark.pedantic(blocks[subject.name], setup=turns.before, rounds=rounds)
         turns.finish()

@@ -32,7 +32,7 @@ def reference(tokenizer):
 
 @pytest.fixture
 def limit(run):
-    """A function: the contestant that is the limit for a shape on a device, alone in a list; none without a compiler."""
+    """A function: the limit for a shape on a device, a list of one contestant; of none without a compiler."""
 
     def contestants(shape, device):
         try:
@@ -65,7 +65,7 @@ def test_alone(run, measure, library, reference, limit, tokenizer, form, batch, 
 @pytest.mark.parametrize("batch", [16, 256])
 def test_in_a_loader(run, measure, library, reference, tokenizer, device, batch):
     """An epoch through `DataLoader`, workers included in what is timed, except for their start."""
-    length, batches = 128, 4096 // batch
+    length, batches = 128, {16: 64, 256: 16}[batch]
     dataset = forms.batch("lists", forms.blocks(batch * batches, length, len(tokenizer)))
     work = {"tokens": batch * batches * length, "rows": batch * batches, "once": True}
 
@@ -126,7 +126,7 @@ def test_on_tensors_that_are_on_the_device(measure, library, reference, limit, t
 
 
 def test_what_is_masked_on_the_device_is_masked_by_the_rule(reference, tokenizer, device):
-    """Shapes, labels and special tokens; rates are the masking specs' business (`suite/meta/test_bench_reference.py`)."""
+    """Labels and special tokens; rates are the masking specs' business (`suite/meta/test_bench_reference.py`)."""
     ids = forms.blocks(256, 128, len(tokenizer))
 
     batch = reference(forms.batch("columns", ids, device))

@@ -76,6 +76,7 @@ def contestant(config, tokenizer, tmp_path, device, roof, flops):
                 least=STEPS * roof.step_seconds(flops * settings.batch, parameters, settings.precision),
                 wait_share=None if options.get("resident") else lambda: loop.wait_share,
                 once=True,
+                settle=None if bare else loop.settle,
                 flops=flops * rows,
                 bytes=parameters * limits.ADAMW_BYTES * STEPS,
                 rate=roof.flops[settings.precision],
@@ -91,9 +92,8 @@ def config_parameters(config):
         return sum(it.numel() for it in training.model(config, Settings(), "meta").parameters())
 
 
-def test_trainer(run, measure, contestant, printed, device):
+def test_trainer(measure, contestant, printed):
     """Trainer as printed, against a bare loop, the same on batches that are there already, and other precisions."""
-    fused = device == "cuda"
     contestants = [contestant("Trainer", printed, role="subject")]
     fused = "fused" in str(contestants[0].call.trainer.args.optim)
     contestants += [

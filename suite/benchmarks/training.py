@@ -166,10 +166,18 @@ class PacedTrainer:
         self._thread.join(timeout=60)
         self.trainer = self._waiting = None
 
+    def settle(self) -> None:
+        """Use up what workers have collated while nobody asked: two batches each, DataLoader's default."""
+        if workers := self.trainer.args.dataloader_num_workers:
+            self._do(2 * workers)
+
     def __call__(self) -> None:
         """Do a block of steps. Raises what the Trainer raised."""
+        self._do(self._steps)
+
+    def _do(self, steps: int) -> None:
         before, started = (self._waiting.seconds if self._waiting else 0.0), time.perf_counter()
-        self._left = self._steps
+        self._left = steps
         self._go.release()
         self._done.acquire()
         if self._error is not None:

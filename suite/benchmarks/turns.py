@@ -25,13 +25,17 @@ def interleaved(blocks: Mapping[str, Block], rounds: int, timer: Timer, seed: in
 class Turns:
     """The same, where somebody else (pytest-benchmark) times one of the contestants, the subject.
 
-    Give `before` as what has to be done before each round of the subject, and call `finish` after the last: others whose
-    turn comes after the subject's run there.
+    Give `before` as what has to be done before each round of the subject, and call `finish` after the last: others run
+    there whose turn comes after the subject's. `settle` has what a contestant does before its turn, untimed; the
+    subject's is under the name "".
     """
 
-    def __init__(self, others: Mapping[str, Block], timer: Timer, seed: int = 0) -> None:
+    def __init__(
+        self, others: Mapping[str, Block], timer: Timer, seed: int = 0, settle: Mapping[str, Block] | None = None
+    ) -> None:
         self.seconds: dict[str, list[float]] = {name: [] for name in others}
         self._others, self._timer, self._draw = others, timer, random.Random(seed)
+        self._settle = settle or {}
         self._after: list[str] = []
 
     def before(self) -> None:
@@ -41,6 +45,7 @@ class Turns:
         place = order.index("")
         self._run(order[:place])
         self._after = order[place + 1 :]
+        self._settled("")
 
     def finish(self) -> None:
         """Run those whose turn in this round is after the subject's."""
@@ -49,7 +54,12 @@ class Turns:
 
     def _run(self, names: list[str]) -> None:
         for name in names:
+            self._settled(name)
             self.seconds[name].append(timed(self._others[name], self._timer))
+
+    def _settled(self, name: str) -> None:
+        if name in self._settle:
+            self._settle[name]()
 
 
 def timed(block: Block, timer: Timer) -> float:

@@ -21,7 +21,8 @@ def main(device: str) -> None:
     os.dup2(2, 1)
     home = Path(tempfile.mkdtemp(prefix="worker-"))
     try:
-        isolation.enter(isolation.environment(home, "http://127.0.0.1:9"))  # nobody is there: nothing is downloaded
+        # Nothing is downloaded, and nobody would be there.
+        isolation.enter(isolation.environment(home, "http://127.0.0.1:9") | {"HF_HUB_OFFLINE": "1"})
         _serve(device, answers)
     finally:
         shutil.rmtree(home, ignore_errors=True)

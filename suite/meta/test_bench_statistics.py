@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, wilcoxon
 
-from reports.bench import document, statistics
+from reports.bench import document
 from reports.bench.statistics import ALPHA, PAIRS, changes, median, ratio
 
 ruptures = pytest.importorskip("ruptures", reason="the library that detects steps; dependency group bench")
@@ -180,11 +180,7 @@ def test_rounds_have_to_be_whole():
 
 
 def evidence():
-    return [
-        (path.stem, it)
-        for path in document.recorded().values()
-        for it in document.read(path).get("evidence", ())
-    ]
+    return [(path.stem, it) for path in document.recorded().values() for it in document.read(path).get("evidence", ())]
 
 
 def test_recorded_evidence_keeps_the_promises():

@@ -1,11 +1,11 @@
-"""Trainer in several processes: `torchrun --nproc-per-node N -m suite.benchmarks.processes`.
+"""Trainer in several processes: `torchrun --standalone --nproc-per-node N -m suite.benchmarks.processes`.
 
 Each process trains on its own batches (gloo on CPUs, NCCL on GPUs, the same command); process 0 writes the figures:
 tokens/s of all processes together, and, with `--alone FILE`, the figures of a run of one process on the same machine,
 the efficiency: the throughput of N over N times that of one. A round is a block of steps, its time that of the slowest.
 
     python -m suite.benchmarks.processes --figures results/bench-1.json
-    torchrun --nproc-per-node 2 -m suite.benchmarks.processes --alone results/bench-1.json
+    torchrun --standalone --nproc-per-node 2 -m suite.benchmarks.processes --alone results/bench-1.json
 """
 
 from __future__ import annotations
@@ -77,8 +77,7 @@ def _main(options: Any, home: Path) -> int:
     run = Run(device)
     samples = []
     with training.PacedTrainer(config, settings, tokenizer, home / "trainer", device, steps=STEPS) as paced:
-        for _ in range(3):
-            paced()
+        paced()
         for _ in range(options.rounds):
             slowest = torch.tensor(timed(paced, run.timer), device=device)
             if processes > 1:

@@ -59,7 +59,7 @@ def test_alone(run, measure, library, reference, limit, tokenizer, form, batch, 
         Contestant("reference", partial(reference, features), role="reference", **work),
     ]
 
-    measure(f"collator, {form}, {batch} x {length}", contestants + limit((batch, length), "cpu"), seconds=1.5)
+    measure(f"collator, {form}, {batch} x {length}", contestants + limit((batch, length), "cpu"), seconds=1)
 
 
 @pytest.mark.parametrize("batch", [16, 256])

@@ -65,4 +65,4 @@ def test_imports(measure):
         Contestant(name, partial(imports, statement), 0, 0, role="variant" if place else "subject", once=True)
         for place, (name, statement) in enumerate(statements.items())
     ]
-    measure("importing", contestants, seconds=20, least=3, warm_up=1)
+    measure("importing", contestants, seconds=12, least=3, warm_up=1)

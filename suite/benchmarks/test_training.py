@@ -95,7 +95,7 @@ def config_parameters(config):
 def test_trainer(measure, contestant, printed):
     """Trainer as printed, against a bare loop, the same on batches that are there already, and other precisions."""
     contestants = [contestant("Trainer", printed, role="subject")]
-    fused = "fused" in str(contestants[0].call.trainer.args.optim)
+    fused = "fused" in str(contestants[0].call.trainer.args.optim).lower()
     contestants += [
         contestant("bare loop", printed, bare=True, fused=fused),
         contestant("bare loop, batches on the device", printed, bare=True, fused=fused, resident=True),
@@ -104,7 +104,7 @@ def test_trainer(measure, contestant, printed):
         if precision != printed.precision:
             contestants.append(contestant(f"Trainer, {precision}", replace(printed, precision=precision)))
 
-    measure(f"training, {printed.batch} x {printed.length}", contestants, seconds=25)
+    measure(f"training, {printed.batch} x {printed.length}", contestants, seconds=20)
 
 
 def test_tuned(run, measure, contestant, printed, device, request):
@@ -120,7 +120,7 @@ def test_tuned(run, measure, contestant, printed, device, request):
         except (ValueError, ImportError, RuntimeError) as error:
             run.skip(f"training, tuned: {name}", f"{type(error).__name__}: {error}")
 
-    measure(f"training, tuned, {printed.batch} x {printed.length}", contestants, seconds=25)
+    measure(f"training, tuned, {printed.batch} x {printed.length}", contestants, seconds=20)
 
 
 @pytest.mark.gpu

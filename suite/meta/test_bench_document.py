@@ -225,7 +225,7 @@ def test_distance_from_the_limit_is_shown():
     text = "\n".join(tables.lines(training()))
 
     assert "limits: products fp32 0.1 TFLOP/s; memory 10 GB/s" in text
-    assert "19.9% of the limit; step 10 ms; waits 10.0%; MFU 40.0%" in " ".join(text.split())
+    assert "20.0% of the limit; step 10 ms; waits 10.0%; MFU 40.0%" in " ".join(text.split())
 
 
 @pytest.mark.parametrize(

@@ -407,7 +407,7 @@ def test_two_processes_under_torchrun(tmp_path):
     alone, both = tmp_path / "one.json", tmp_path / "two.json"
     options = ["-m", "suite.benchmarks.processes", "--device", "cpu", "--rounds", "2"]
     subprocess.run([sys.executable, *options, "--figures", str(alone)], cwd=HOUSE, check=True, timeout=600)
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
     done = subprocess.run(
         [*launcher, *options, "--figures", str(both), "--alone", str(alone)],

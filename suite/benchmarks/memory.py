@@ -16,7 +16,7 @@ INTERVAL = 0.01
 def anonymous_bytes() -> int:
     """Memory of this process and its children that is no file's: what `datasets` maps from disk does not count.
 
-    Pages that a forked child still shares with its parent count twice. Where /proc does not tell: all resident memory.
+    A page that several of them share, as after a fork, counts once. Where /proc does not tell: all resident memory.
     """
     own = psutil.Process()
     try:
@@ -28,8 +28,8 @@ def anonymous_bytes() -> int:
 
 def _anonymous(process: psutil.Process) -> int:
     try:
-        for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
-            if line.startswith("RssAnon:"):
+        for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss_Anon:"):
                 return int(line.split()[1]) * 1024
         return int(process.memory_info().rss)
     except (OSError, psutil.Error):  # it ended

@@ -1,7 +1,7 @@
 """What becomes of results: `python -m reports COMMAND`.
 
-Exit codes: 0 done; 1 ledger and results disagree (`record`, `sweep`), or a flip has no cause (`culprit`); 3 a file
-cannot be used; 4 wrong usage.
+Exit codes: 0 done; 1 ledger and results disagree (`record`, `sweep`, `matrix`), or a flip has no cause (`culprit`); 3 a
+file cannot be used, or there is no result; 4 wrong usage.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from typing import Any
 from fixtures.releases import Release, ReleaseError, beside, releases
 from reports import archive, compare, culprit, environment, ledger, lies, ranges, readme, results, summary, sweep
 from reports.environment import LockError
+from reports.matrix import command as matrix
+from reports.matrix.spec import MatrixError
 from reports.verdict import from_document
 
 README = Path(__file__).parent.parent / "README.md"
@@ -45,6 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
         lies.LiesError,
         sweep.SweepError,
         culprit.CulpritError,
+        MatrixError,
     ) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 3
@@ -77,6 +80,8 @@ def _parser() -> Usage:
     run_all.add_argument("minor", nargs="*", metavar="MINOR", help="as 4.57; without: all that are listed")
     run_all.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="releases at a time")
     run_all.set_defaults(run=_sweep)
+
+    matrix.add(commands)
 
     new = commands.add_parser("keep", help="record results of full runs, as results/5.23.json, in reports/results/")
     new.add_argument("result", type=Path, nargs="+", metavar="FILE")

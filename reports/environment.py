@@ -97,8 +97,13 @@ def _content(lock: Path) -> bytes:
 
 def locked(lock: Path) -> dict[str, str]:
     """Package -> version pinned in a lock file. Raises LockError if it can't be read."""
-    pins = re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", _content(lock).decode(), flags=re.MULTILINE)
-    return {canonical(name): version for name, version in pins}
+    return pins(_content(lock).decode())
+
+
+def pins(lock: str) -> dict[str, str]:
+    """Package -> version pinned in the text of a lock."""
+    found = re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", lock, flags=re.MULTILINE)
+    return {canonical(name): version for name, version in found}
 
 
 def describe(versions: Mapping[str, str], device: str) -> Environment:

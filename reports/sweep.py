@@ -20,6 +20,7 @@ from pathlib import Path
 
 from fixtures.releases import Release
 from reports import environment, results
+from reports.matrix.node import last_words
 
 FOLDER = environment.HOUSE / "results"
 
@@ -64,7 +65,7 @@ def done(release: Release, folder: Path = FOLDER) -> Row | None:
         return None
     if where.suite != environment.suite(where.packages):
         return None
-    return Row(release.minor, _counts(result), None, 0)
+    return Row(release.minor, counts(result), None, 0)
 
 
 def sweep(releases: Sequence[Release], jobs: int, folder: Path = FOLDER) -> Iterator[Row]:
@@ -72,7 +73,7 @@ def sweep(releases: Sequence[Release], jobs: int, folder: Path = FOLDER) -> Iter
 
     Raises SweepError if another sweep writes into the folder.
     """
-    with _alone(folder):
+    with alone(folder):
         left = []
         for release in releases:
             row = done(release, folder)
@@ -94,7 +95,8 @@ def sweep(releases: Sequence[Release], jobs: int, folder: Path = FOLDER) -> Iter
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
+    """One run at a time writes into a folder of results. Raises SweepError if another one does."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".sweep").open("w") as lock:
         try:
@@ -118,12 +120,12 @@ def _run(release: Release, folder: Path, processes: list[subprocess.Popen[bytes]
         process.wait()
     seconds = time.monotonic() - started
     try:
-        return Row(release.minor, _counts(results.read(result)), None, seconds)
+        return Row(release.minor, counts(results.read(result)), None, seconds)
     except results.ResultError as error:
-        said = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-        problem = next((line for line in reversed(said) if "error" in line.lower()), said[-1] if said else str(error))
-        return Row(release.minor, None, f"no result: {problem.strip()} (see {log.name})", seconds)
+        problem = last_words(log.read_text(encoding="utf-8", errors="replace")) or str(error)
+        return Row(release.minor, None, f"no result: {problem} (see {log.name})", seconds)
 
 
-def _counts(result: results.Result) -> dict[str, int]:
+def counts(result: results.Result) -> dict[str, int]:
+    """The counts of a result that its row shows."""
     return {name: int(result.footer[name]) for name in ("holds", "refuted", "not-run", "error", "drift")}

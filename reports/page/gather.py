@@ -61,7 +61,7 @@ class Gathered:
 
 def gather(ledger: Ledger, paths: Iterable[Path]) -> Gathered:
     """Read results. Raises NothingRecorded if none of them can be used; it says why."""
-    check, suite, listed = _schema_check(), environment.suites(), releases()
+    check, suite, listed = schema_check(), environment.suites(), releases()
     runs: dict[str, Run] = {}
     refused = []
     for path in paths:
@@ -107,7 +107,7 @@ def _run(ledger: Ledger, result: Result, suite: Any, listed: Mapping[str, Releas
     return Run(name, listed[name].released if name in listed else None, result, tuple(marks))
 
 
-def _schema_check() -> Any:
+def schema_check() -> Any:
     """Whether a document follows the schema of results, in a tenth of the time that `jsonschema` takes."""
     text = json.loads(json.dumps(results.SCHEMA))
     del text["$schema"]  # it knows drafts up to 7; the keywords that the schema uses mean the same in both

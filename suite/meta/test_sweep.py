@@ -134,7 +134,7 @@ def test_two_sweeps_at_once(tmp_path):
     code = f"""
         from pathlib import Path
         from reports import sweep
-        with sweep._alone(Path({str(tmp_path)!r})):
+        with sweep.alone(Path({str(tmp_path)!r})):
             print("ready", flush=True)
             input()
     """

@@ -85,6 +85,11 @@ def _key(at: Combination, lock: str, suite: str) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
 
 
+def line(row: sweep.Row) -> str:
+    """A row as it is printed: a problem in full, for it says what to do."""
+    return str(row) if row.counts is not None else f"{row.minor}: {row.problem}"
+
+
 class Results:
     """The folder of a matrix: one document a cell, and an index of what was accepted.
 

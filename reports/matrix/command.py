@@ -89,7 +89,7 @@ def _run(found: Sequence[Cell], broken: Sequence[sweep.Row], known: Results, opt
     started, spent = time.monotonic(), 0.0
     for row in (*rows, *broken):
         codes.append(row.code)
-        print(f"{row}  {len(codes)}/{count}", flush=True)
+        print(f"{cells.line(row)}  {len(codes)}/{count}", flush=True)
     for cell, outcome in _outcomes(left, options):
         row = known.accept(cell, outcome)
         codes.append(row.code)
@@ -97,7 +97,10 @@ def _run(found: Sequence[Cell], broken: Sequence[sweep.Row], known: Results, opt
         wall = time.monotonic() - started
         more = wall / (len(codes) - len(rows) - len(broken)) * (count - len(codes))
         place = f" on {outcome.node}" if options.engine == "ray" and outcome.node else ""
-        print(f"{row}{place}  {len(codes)}/{count}" + (f", {more / 60:.0f} min left" if more else ""), flush=True)
+        print(
+            f"{cells.line(row)}{place}  {len(codes)}/{count}" + (f", {more / 60:.0f} min left" if more else ""),
+            flush=True,
+        )
     if left:
         wall = time.monotonic() - started
         print(f"{len(left)} cells ran: {spent:.1f} s of cells in {wall:.1f} s of wall time", file=sys.stderr)
@@ -126,7 +129,7 @@ def _collect(found: Sequence[Cell], broken: Sequence[sweep.Row], known: Results,
         raise spec.MatrixError(f"{options.results}: no such folder; run the matrix, or download what a CI kept")
     rows = [known.done(cell) or sweep.Row(cell.name, None, "no result: run it", 0) for cell in found]
     for row in (*rows, *broken):
-        print(row)
+        print(cells.line(row))
     codes = [row.code for row in (*rows, *broken)]
     if options.against:
         codes.append(_differences(found, options))

@@ -118,6 +118,5 @@ def _parts(cells: Sequence[Cell], size: int) -> list[Sequence[Cell]]:
 
 
 def _text(made: Any) -> str:
-    return "# Made by `python -m reports matrix FILE --export`, not by hand.\n" + yaml.safe_dump(
-        made, sort_keys=False, width=10_000
-    )
+    text: str = yaml.safe_dump(made, sort_keys=False, width=10_000)
+    return "# Made by `python -m reports matrix FILE --export`, not by hand.\n" + text

@@ -1,8 +1,8 @@
 """A Ray cluster of several nodes on loopback, for tests: `python ray_cluster.py FOLDER...`, one node for each folder.
 
-The first folder is the head's, which has no CPU and so runs no cell. Each folder goes before PATH on its node. Prints
-the cluster's address, then does what it is told on standard input: `kill N` ends node N at once; the end of input ends
-the cluster. With `FOLDER=KIND` the node also has a GPU of that kind, as far as Ray knows.
+Node 0 is the head. Each folder goes before PATH on its node, each node has one CPU. Prints the cluster's address, then
+does what it is told on standard input: `kill N` ends node N at once; the end of input ends the cluster. With
+`FOLDER=KIND` the node also has a GPU of that kind, as far as Ray knows.
 """
 
 import os
@@ -21,12 +21,12 @@ def main() -> None:
     path = os.environ["PATH"]
     cluster, nodes = Cluster(), []
     try:
-        cluster.add_node(num_cpus=0, include_dashboard=False, **HERE)
         for argument in sys.argv[1:]:
             folder, _, kind = argument.partition("=")
             os.environ["PATH"] = f"{folder}{os.pathsep}{path}"
             gpu = {"num_gpus": 1, "resources": {f"accelerator_type:{kind}": 1}} if kind else {}
-            nodes.append(cluster.add_node(num_cpus=1, **HERE, **gpu))
+            head = {} if nodes else {"include_dashboard": False}
+            nodes.append(cluster.add_node(num_cpus=1, **HERE, **gpu, **head))
     except Exception as error:  # on a busy machine: Ray gives a node 30 s to start
         print(f"no cluster: {error}", flush=True)
         cluster.shutdown()

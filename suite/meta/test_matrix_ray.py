@@ -40,20 +40,23 @@ def matrix(tmp_path):
 @pytest.fixture
 def bare(tmp_path):
     """A PATH with all that the machine has but uv."""
+    places = [Path(place) for place in isolation.USER["PATH"].split(os.pathsep) if place]
+    without = [str(place) for place in places if not (place / "uv").exists()]
     folder = tmp_path / "bare"
     folder.mkdir()
-    for program in ("sh", "mkdir", "printf", "chmod", "setpriv", "git"):
-        for place in isolation.USER["PATH"].split(os.pathsep):
-            if (Path(place) / program).exists() and not (folder / program).exists():
-                (folder / program).symlink_to(Path(place) / program)
-    return folder
+    for place in places:
+        if str(place) not in without and "bin" in place.parts[:3]:  # of the system, with uv in it
+            for program in place.iterdir():
+                if program.name != "uv" and not (folder / program.name).exists():
+                    (folder / program.name).symlink_to(program)
+    return os.pathsep.join([str(folder), *without])
 
 
 @pytest.fixture
 def user(tmp_path, bare):
     """The user's environment with the stubs, but without any uv on PATH: nodes add theirs."""
     stubs = {"CLAIMS_CACHE": str(tmp_path / "cache"), "STUB_RUNS": str(tmp_path / "runs")}
-    return {**isolation.USER, **OTHERS, **stubs, "PATH": str(bare)}
+    return {**isolation.USER, **OTHERS, **stubs, "PATH": bare}
 
 
 @pytest.fixture
@@ -86,7 +89,7 @@ def run(user, command):
 
 @contextmanager
 def start(begin):
-    """Yields the cluster's process and address. On a busy machine Ray may give up a node that starts: then once more."""
+    """Yields the cluster's process and address. Where Ray gives up a node that starts (a busy machine): once more."""
     for _ in range(3):
         with begin() as process:
             said = "no cluster yet"
@@ -201,10 +204,10 @@ def test_driver_that_is_killed(user, uv, matrix, command, run, tmp_path):
     assert again <= 2  # what ran when it was killed
 
 
-def test_unfit_nodes_and_kinds_of_gpu(user, uv, bare, matrix, run, tmp_path):
+def test_unfit_nodes_and_kinds_of_gpu(user, uv, matrix, run, tmp_path):
     """Cells go to nodes with uv, and to the kind of GPU they ask for; what no node can take is named, the rest runs."""
     three = '[axes]\ntransformers = ["4.30", "4.57", "5.23"]\ndevice = ["cpu", "H100", "B200"]'
-    with cluster(user, bare, f"{uv}=H100", STUB_SECONDS="0.2") as (address, kill):
+    with cluster(user, tmp_path, f"{uv}=H100", STUB_SECONDS="0.2") as (address, kill):
         done = run(matrix(three), "--engine", "ray", "--address", address)
         assert done.returncode == 3
         assert done.stdout.count("1 holds") == 6, done.stdout + done.stderr

@@ -100,7 +100,7 @@ class Results:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._suite = environment.suites()
-        self._check = _schema_check()
+        self._check = schema_check()
         self.entries: dict[str, dict[str, Any]] = {}
         with contextlib.suppress(FileNotFoundError):
             for line in (folder / INDEX).read_text(encoding="utf-8").splitlines():
@@ -189,14 +189,13 @@ class Results:
             file.write(json.dumps(entry) + "\n")
 
 
-def _schema_check() -> Callable[[Any], bool]:
+def schema_check() -> Callable[[Any], bool]:
+    """Whether a document follows the schema, fast; without its package none is said to, and is checked as usual."""
     try:
-        import fastjsonschema  # noqa: F401
-
-        from reports.page.gather import schema_check
+        from reports.page import gather
     except ModuleNotFoundError:  # a CI job checks one document, and needs one package less
         return lambda made: False
-    check: Callable[[Any], bool] = schema_check()
+    check: Callable[[Any], bool] = gather.schema_check()
     return check
 
 

@@ -83,8 +83,9 @@ def run(_: Ledger, options: argparse.Namespace) -> int:
 
 
 def _run(found: Sequence[Cell], broken: Sequence[sweep.Row], known: Results, options: argparse.Namespace) -> int:
-    rows = [row for cell in found if (row := known.done(cell))]
-    left = [cell for cell in found if not known.done(cell)]
+    there = {cell.key: known.done(cell) for cell in found}
+    rows = [row for row in there.values() if row]
+    left = [cell for cell in found if not there[cell.key]]
     count, codes = len(found) + len(broken), []
     started, spent = time.monotonic(), 0.0
     for row in (*rows, *broken):
@@ -138,10 +139,12 @@ def _collect(found: Sequence[Cell], broken: Sequence[sweep.Row], known: Results,
 
 def _differences(found: Iterable[Cell], options: argparse.Namespace) -> int:
     """Compare the verdicts of each cell with those in another folder; 1 if any differs or a cell is not there."""
-    same = other = 0
+    same, other, check = 0, 0, cells.schema_check()
     for cell in found:
         try:
-            here, there = (results.read(folder / cell.result).claims for folder in (options.results, options.against))
+            here, there = (
+                results.read(folder / cell.result, check).claims for folder in (options.results, options.against)
+            )
         except results.ResultError as error:
             print(f"{cell.name}: {error}")
             other += 1

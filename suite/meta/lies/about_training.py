@@ -278,6 +278,16 @@ def plans_one_step_more(patch):
         return real(self, num_training_steps + 1, *arguments, **named)
 
 
+@lie("trainer.trains.callbacks")
+def keeps_the_schedule_from_callbacks(patch):
+    """Callbacks are given `None` for the learning-rate schedule."""
+
+    @around(patch, CallbackHandler, "call_event")
+    def changed(real, self, *arguments, **named):
+        with instead(self, lr_scheduler=None):
+            return real(self, *arguments, **named)
+
+
 @lie("trainer.trains.weight-decay")
 def decays_layer_norms(patch):
     """The weight decay is applied to LayerNorm's weights, too."""

@@ -3,10 +3,10 @@
 import base64
 import http.client
 import json
+import multiprocessing
 import re
 import socket
 import struct
-import multiprocessing
 import threading
 import time
 from pathlib import Path

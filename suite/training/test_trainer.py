@@ -848,7 +848,21 @@ def test_a_log_entry_every_100_steps(long_run, evidence):
 
 @pytest.mark.claim("trainer.logging.nothing-else")
 def test_no_service_is_started(start, tmp_path, reporter, evidence):
-    """A service that is installed is started with "all", and not with "none"."""
+    """A service that is installed is started if it is named, and not with "none"."""
     evidence["none"] = [kind.__name__ for kind in callbacks(start, tmp_path, "none")]
-    assert Reporter in callbacks(start, tmp_path, "all")
+    assert Reporter in callbacks(start, tmp_path, "reporter")
     assert Reporter not in callbacks(start, tmp_path, "none")
+
+
+@pytest.mark.claim("trainer.logging.all")
+def test_every_service_is_started(start, tmp_path, reporter):
+    """A service that is installed is started with "all"."""
+    assert Reporter in callbacks(start, tmp_path, "all")
+
+
+@pytest.mark.correction("trainer.logging.all")
+def test_services_have_to_be_named(start, tmp_path, reporter):
+    """The word is refused; a list of names will do."""
+    with pytest.raises(ValueError, match="all is not supported"):
+        callbacks(start, tmp_path, "all")
+    assert Reporter in callbacks(start, tmp_path, ["reporter"])

@@ -459,6 +459,17 @@ def reports_to_all(patch):
         real(self)
 
 
+@lie("trainer.logging.all")
+def takes_all_for_none(patch):
+    """`report_to="all"` reports to no service."""
+
+    @around(patch, TrainingArguments, "__post_init__")
+    def changed(real, self):
+        if self.report_to == "all":
+            self.report_to = "none"
+        real(self)
+
+
 # --- the stock workflow -----------------------------------------------------------------------------------------------
 
 

@@ -196,8 +196,8 @@ def _record(claims: ledger.Ledger, options: argparse.Namespace) -> int:
     proposals = ranges.propose(claims, recorded)
     for proposal in proposals:
         print(f"[{json.dumps(proposal.claim.id)}]  # the ledger is wrong on {', '.join(proposal.wrong)}")
-        for package, text in proposal.ranges or ():
-            print(f"holds = {{ {package} = {json.dumps(text)} }}")
+        for package, texts in proposal.ranges or ():
+            print(f"holds = {{ {package} = {json.dumps(texts[0] if len(texts) == 1 else texts)} }}")
         if not proposal.ranges:
             print('holds = "never"' if proposal.ranges is None else "# it holds wherever it was measured: no range")
     print(f"{len(recorded)} results, {len(proposals)} claims on which the ledger disagrees with them", file=sys.stderr)

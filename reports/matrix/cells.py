@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +52,7 @@ def resolve(matrix: Matrix, folder: Path, jobs: int = 1, ask: bool = True) -> tu
 
     Locks that are not recorded are resolved, `jobs` at a time, and kept in `folder`/locks.
     """
-    locks, suite = Locks(folder / "locks"), environment.suites()
+    locks, parts = Locks(folder / "locks"), environment.partition()
     # Devices and arguments share a lock: it is asked for once.
     asked: dict[tuple[Any, ...], Combination] = {}
     for at in matrix.combinations:
@@ -75,7 +75,7 @@ def resolve(matrix: Matrix, folder: Path, jobs: int = 1, ask: bool = True) -> tu
             problems[at] = str(lock)
             continue
         if (lock, at.torch) not in digests:
-            digests[lock, at.torch] = suite(environment.pins(lock) | {"torch": at.torch})
+            digests[lock, at.torch] = environment.suite(parts(environment.pins(lock) | {"torch": at.torch}))
         cells.append(Cell(at, _key(at, lock, digests[lock, at.torch]), lock))
     return cells, problems
 
@@ -99,8 +99,11 @@ class Results:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._suite = environment.suites()
-        self._check = schema_check()
+        self._parts = environment.partition()
+        try:
+            self._check = results.schema_check()
+        except ModuleNotFoundError as error:
+            raise MatrixError(f"{error.name} is missing: pip install --group matrix") from None
         self.entries: dict[str, dict[str, Any]] = {}
         with contextlib.suppress(FileNotFoundError):
             for line in (folder / INDEX).read_text(encoding="utf-8").splitlines():
@@ -164,7 +167,7 @@ class Results:
             f"torch {torch}": torch.partition("+")[0] != at.torch.partition("+")[0],
             f"device {where.device}": (where.device == "cpu") if at.device != "cpu" else (where.device != "cpu"),
             f"{where.device} for {at.device}": at.device != "cpu" and at.device.lower() not in where.device.lower(),
-            "suite": where.suite != self._suite(where.packages),
+            "suite": where.parts != self._parts(where.packages),
             "selection": bool(result.selection) and not at.arguments,
         }
         if any(wrong.values()):
@@ -187,16 +190,6 @@ class Results:
         self.entries[cell.key] = entry
         with (self.folder / INDEX).open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
-
-
-def schema_check() -> Callable[[Any], bool]:
-    """Whether a document follows the schema, fast; without its package none is said to, and is checked as usual."""
-    try:
-        from reports.page import gather
-    except ModuleNotFoundError:  # a CI job checks one document, and needs one package less
-        return lambda made: False
-    check: Callable[[Any], bool] = gather.schema_check()
-    return check
 
 
 def estimates(cells: Iterable[Cell], known: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:

@@ -139,7 +139,7 @@ def _collect(found: Sequence[Cell], broken: Sequence[sweep.Row], known: Results,
 
 def _differences(found: Iterable[Cell], options: argparse.Namespace) -> int:
     """Compare the verdicts of each cell with those in another folder; 1 if any differs or a cell is not there."""
-    same, other, check = 0, 0, cells.schema_check()
+    same, other, check = 0, 0, results.schema_check()
     for cell in found:
         try:
             here, there = (

@@ -50,6 +50,7 @@ def main() -> None:
     arguments = [argument for argument in sys.argv[1:] if argument.startswith("--results=")]
     device = "cpu" if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", None) else "NVIDIA H100 of a stub"
     packages = environment.locked(lock) | {"torch": "2.13.0"}
+    parts = environment.parts(packages)
     where = Environment(
         packages["transformers"],
         None,
@@ -58,7 +59,8 @@ def main() -> None:
         device,
         packages,
         digest,
-        environment.suite(packages),
+        environment.suite(parts),
+        parts,
     )
     claims = ledger.load()
     first = next(claim for claim in claims if claim.executable and claim.holds == {})

@@ -295,7 +295,7 @@ def test_disk_of_results_that_fills(matrix, tmp_path, monkeypatch, run):
     [
         pytest.param(lambda made: made.pop("footer"), id="interrupted"),
         pytest.param(lambda made: made["environment"].update(lock="sha256:" + "0" * 64), id="lock"),
-        pytest.param(lambda made: made["environment"].update(suite="sha256:" + "0" * 64), id="suite"),
+        pytest.param(lambda made: made["environment"]["parts"].update(common="0" * 16), id="suite"),
         pytest.param(lambda made: made["environment"].update(python="3.1.11"), id="python"),
         pytest.param(lambda made: made["environment"].update(device="NVIDIA H100"), id="device"),
         pytest.param(lambda made: made["environment"]["packages"].update(torch="2.12.0"), id="torch"),

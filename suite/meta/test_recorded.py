@@ -1,36 +1,49 @@
-"""The recorded results are finished, full, of the lock that is there, and agree with the ledger."""
+"""The recorded results are those of all listed releases, finished, full, of the locks that are there, and agree with
+the ledger."""
 
-from pathlib import Path
+from functools import cache
 
 import pytest
+from packaging.version import Version
 
+from fixtures.releases import beside, releases
 from reports import archive, environment, ledger, results
+from reports.ranges import minor
 
-HOUSE = Path(__file__).parents[2]
-RECORDED = list(archive.recorded().values())
-
-
-def test_something_is_recorded():
-    """There is a result to publish."""
-    assert RECORDED
+LISTED = releases() | beside(releases())
+RECORDED = archive.recorded() | archive.beside()
 
 
-@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
-def test_recorded_result_can_be_published(path):
+@cache
+def read(name):
+    return results.read(RECORDED[name])
+
+
+def test_each_listed_release_is_recorded():
+    """And nothing that is not listed."""
+    assert list(RECORDED) == list(LISTED)
+
+
+def test_archive_is_small():
+    """A clone does not pay for four years: all results take less than 20 MB."""
+    assert sum(path.stat().st_size for path in archive.FOLDER.rglob("*") if path.is_file()) < 20e6
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_recorded_result_can_be_published(name):
     """A recorded run is full, without drift or errors, on the lock of its name, over exactly the claims there are."""
-    result = results.read(path)
-    lock = HOUSE / "fixtures" / "releases" / f"tf{path.stem}.txt"
+    result = read(name)
 
     assert result.selection == ()
     assert (result.footer["drift"], result.footer["error"]) == (0, 0)
-    assert result.environment.lock == environment.digest_of(lock)
+    assert result.environment.lock == environment.digest_of(LISTED[name].lock)
     assert set(result.claims) == set(ledger.load().claims)
 
 
-@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
-def test_ledger_and_recorded_verdicts_agree(path):
+@pytest.mark.parametrize("name", RECORDED)
+def test_ledger_and_recorded_verdicts_agree(name):
     """What the ledger says of the recorded versions is what was recorded."""
-    result = results.read(path)
+    result = read(name)
     packages = result.environment.packages
 
     disagree = [
@@ -40,3 +53,20 @@ def test_ledger_and_recorded_verdicts_agree(path):
         and (verdict == "holds") != claim.holds_on(packages)
     ]
     assert disagree == []
+
+
+def test_ranges_end_where_something_was_measured():
+    """A range begins and ends at a release on which its claim was judged, or at the one that is its measured cause."""
+    loose = []
+    for claim in (claim for claim in ledger.load() if claim.executable and claim.holds):
+        judged = [read(name) for name in RECORDED if read(name).claims[claim.id]["verdict"] in ("holds", "refuted")]
+        for package, ranges in claim.holds.items():
+            measured = {minor(result.environment.packages[package]) for result in judged}
+            causes = {Version(flip.version) for flip in claim.flips if flip.package == package}
+            loose += [
+                f"{claim.id}: {package}{bound}"
+                for specifiers in ranges
+                for bound in specifiers
+                if minor(bound.version) not in measured and Version(bound.version) not in causes
+            ]
+    assert loose == []

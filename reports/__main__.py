@@ -1,7 +1,7 @@
 """What becomes of results: `python -m reports COMMAND`.
 
-Exit codes: 0 done; 1 ledger and results disagree (`record`, `sweep`), or a flip has no cause (`culprit`); 3 a file
-cannot be used; 4 wrong usage.
+Exit codes: 0 done; 1 ledger and results disagree (`record`, `sweep`, `matrix`), or a flip has no cause (`culprit`); 3 a
+file cannot be used, or there is no result; 4 wrong usage.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from reports import archive, compare, culprit, environment, ledger, lies, ranges
 from reports.bench import commands as bench
 from reports.bench.document import BenchError
 from reports.environment import LockError
+from reports.matrix import command as matrix
+from reports.matrix.spec import MatrixError
 from reports.verdict import from_document
 
 README = Path(__file__).parent.parent / "README.md"
@@ -47,6 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
         lies.LiesError,
         sweep.SweepError,
         culprit.CulpritError,
+        MatrixError,
         BenchError,
     ) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
@@ -80,6 +83,8 @@ def _parser() -> Usage:
     run_all.add_argument("minor", nargs="*", metavar="MINOR", help="as 4.57; without: all that are listed")
     run_all.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="releases at a time")
     run_all.set_defaults(run=_sweep)
+
+    matrix.add(commands)
 
     new = commands.add_parser("keep", help="record results of full runs, as results/5.23.json, in reports/results/")
     new.add_argument("result", type=Path, nargs="+", metavar="FILE")
@@ -196,8 +201,8 @@ def _record(claims: ledger.Ledger, options: argparse.Namespace) -> int:
     proposals = ranges.propose(claims, recorded)
     for proposal in proposals:
         print(f"[{json.dumps(proposal.claim.id)}]  # the ledger is wrong on {', '.join(proposal.wrong)}")
-        for package, text in proposal.ranges or ():
-            print(f"holds = {{ {package} = {json.dumps(text)} }}")
+        for package, texts in proposal.ranges or ():
+            print(f"holds = {{ {package} = {json.dumps(texts[0] if len(texts) == 1 else texts)} }}")
         if not proposal.ranges:
             print('holds = "never"' if proposal.ranges is None else "# it holds wherever it was measured: no range")
     print(f"{len(recorded)} results, {len(proposals)} claims on which the ledger disagrees with them", file=sys.stderr)

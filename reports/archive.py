@@ -1,7 +1,8 @@
 """Recorded results: those of runs, without what changes from run to run, and with equal evidence kept once.
 
 A recorded document follows the schema of a run's document. Its specs leave out durations and what is as usual, and name
-their evidence by a key of `evidence.jsonl` in the same folder: most of it is the same on dozens of releases.
+their evidence by a key of `evidence.jsonl` in the same folder: most of it is the same on dozens of releases. Temporary
+folders, ports and addresses in memory stand there as `<tmp>`, `<port>`, `<address>`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,16 @@ EVIDENCE = "evidence.jsonl"
 
 #: What a spec is if its recorded table does not say otherwise.
 USUAL = {"role": "claim", "outcome": "passed", "seconds": 0.0, "reason": None, "drift": False, "evidence": {}}
+
+#: What differs between two runs in which nothing else does, and what a recorded text says in its place.
+_CHANGING = (
+    (re.compile(r"[^\s'\"`(]*/pytest-of-[^/\s]+/pytest-\d+(/popen-gw\d+)?"), "<tmp>"),
+    (re.compile(r"[^\s'\"`(]*/claims-[a-z0-9_]{8}"), "<home>"),
+    (re.compile(r"[^\s'\"`(]*/tmp[a-z0-9_]{8}\b"), "<tmp>"),
+    (re.compile(r"[^\s'\"`(]*/site-packages"), "<site-packages>"),
+    (re.compile(r"(127\.0\.0\.1|localhost):\d+"), r"\1:<port>"),
+    (re.compile(r"\b0x[0-9a-f]{6,}"), "<address>"),
+)
 
 
 class MissingEvidence(ValueError):
@@ -77,12 +89,23 @@ def _compact(document: Mapping[str, Any], store: dict[str, Any]) -> dict[str, An
         for spec in claim["specs"]:
             short = {key: value for key, value in spec.items() if key != "seconds" and USUAL.get(key, ...) != value}
             if "evidence" in short:
-                text = json.dumps(short["evidence"], sort_keys=True, ensure_ascii=False)
+                text = json.dumps(_lasting(short["evidence"]), sort_keys=True, ensure_ascii=False)
                 short["evidence"] = hashlib.sha256(text.encode()).hexdigest()[:12]
                 store[short["evidence"]] = json.loads(text)
             specs.append(short)
         claims[claim_id] = dict(claim) | {"specs": specs}
     return dict(document) | {"claims": claims}
+
+
+def _lasting(value: Any) -> Any:
+    """A JSON value in whose texts nothing differs from run to run."""
+    if isinstance(value, str):
+        for changing, name in _CHANGING:
+            value = changing.sub(name, value)
+        return value
+    if isinstance(value, Mapping):
+        return {_lasting(key): _lasting(content) for key, content in value.items()}
+    return [_lasting(content) for content in value] if isinstance(value, list) else value
 
 
 def _text(document: Mapping[str, Any]) -> str:

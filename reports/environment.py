@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
+import json
 import os
 import platform
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -18,10 +20,12 @@ from reports.results import Environment
 HOUSE = Path(__file__).parent.parent
 RELEASES = HOUSE / "fixtures" / "releases"
 
-#: What a verdict depends on beside the installed packages and the ledger, as glob patterns below the house.
-_SUITE = (
+#: The specs, as glob patterns below the house.
+_SPECS = tuple(f"suite/{part}/**/*.py" for part in ("hub", "loading", "data", "training"))
+
+#: What else a verdict depends on, beside the installed packages and the ledger.
+_COMMON = (
     "conftest.py",
-    *(f"suite/{part}/**/*.py" for part in ("hub", "loading", "data", "training")),
     "fixtures/*.py",
     "fixtures/hub/**/*.py",
     "fixtures/scripts/**/*.*",
@@ -55,32 +59,60 @@ def installed() -> dict[str, str]:
     }
 
 
-def suite(versions: Mapping[str, str], house: Path = HOUSE) -> str:
-    """The digest of specs, fixtures and policy, and of what the ledger expects with these versions.
+#: The name among the parts of a suite of what all specs share.
+COMMON = "common"
 
-    Two runs of one digest on one lock give the same verdicts. The ledger's words and what it says of other versions do
-    not count: a range that is set right for one release leaves the results of the others as they are. Raises
-    LedgerError if the ledger cannot be used.
+
+def suite(parts: Mapping[str, str]) -> str:
+    """The digest of a suite, from those of its parts: specs, fixtures, policy, and what the ledger expects.
+
+    Two runs of one digest on one lock give the same verdicts.
     """
-    return suites(house)(versions)
+    return f"sha256:{hashlib.sha256(json.dumps(dict(parts), sort_keys=True).encode()).hexdigest()}"
 
 
-def suites(house: Path = HOUSE) -> Callable[[Mapping[str, str]], str]:
-    """As `suite`, for many environments: reads the files once and returns what makes the digest of versions."""
-    content = hashlib.sha256()
-    files = {path for pattern in _SUITE for path in house.glob(pattern) if path.is_file()}
-    for path in sorted(path for path in files if path.suffix != ".pyc"):
-        content.update(f"{path.relative_to(house).as_posix()}\0".encode() + path.read_bytes() + b"\0")
-    claims = ledger.load(house / "suite" / "claims.toml")
+def parts(versions: Mapping[str, str], house: Path = HOUSE) -> dict[str, str]:
+    """The digests of a suite's parts: of each spec file, with what the ledger expects of the claims that it names on
+    these versions; under `COMMON` of what all specs share, and of the claims that no file names in full.
 
-    def digest_with(versions: Mapping[str, str]) -> str:
-        digest = content.copy()
-        for claim in claims:
-            expected = (claim.holds_on(versions), claim.refuted_by) if claim.executable else None
-            digest.update(repr((claim.id, expected, claim.not_run, claim.not_executable)).encode())
-        return f"sha256:{digest.hexdigest()}"
+    The ledger's words and what it says of other versions do not count: a range that is set right for one release leaves
+    the results of the others as they are. Raises LedgerError if the ledger cannot be used.
+    """
+    return partition(house)(versions)
 
-    return digest_with
+
+def partition(house: Path = HOUSE) -> Callable[[Mapping[str, str]], dict[str, str]]:
+    """As `parts`, for many environments: reads the files once and returns what makes the digests of versions."""
+    claims = {claim.id: claim for claim in ledger.load(house / "suite" / "claims.toml")}
+    common = b"".join(f"{name}\0".encode() + text + b"\0" for name, text in _files(house, _COMMON))
+    specs = dict(_files(house, _SPECS))
+    named = {name: sorted(claims.keys() & set(_TEXT.findall(text.decode()))) for name, text in specs.items()}
+    unnamed = sorted(claims.keys() - set(itertools.chain(*named.values())))
+
+    def digests(versions: Mapping[str, str]) -> dict[str, str]:
+        def digest(content: bytes, ids: Sequence[str]) -> str:
+            found = hashlib.sha256(content)
+            for claim in map(claims.__getitem__, ids):
+                expected = (claim.holds_on(versions), claim.refuted_by) if claim.executable else None
+                found.update(repr((claim.id, expected, claim.not_run, claim.not_executable)).encode())
+            return found.hexdigest()[:16]
+
+        return {COMMON: digest(common, unnamed)} | {name: digest(specs[name], named[name]) for name in specs}
+
+    return digests
+
+
+def differing(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
+    """The parts of two suites that are not the same."""
+    return sorted(name for name in {*one, *other} if one.get(name) != other.get(name))
+
+
+_TEXT = re.compile(r'"([^"\s]+)"')
+
+
+def _files(house: Path, patterns: Sequence[str]) -> list[tuple[str, bytes]]:
+    found = {path for pattern in patterns for path in house.glob(pattern) if path.is_file() and path.suffix != ".pyc"}
+    return sorted((path.relative_to(house).as_posix(), path.read_bytes()) for path in found)
 
 
 def digest_of(lock: Path) -> str:
@@ -97,8 +129,13 @@ def _content(lock: Path) -> bytes:
 
 def locked(lock: Path) -> dict[str, str]:
     """Package -> version pinned in a lock file. Raises LockError if it can't be read."""
-    pins = re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", _content(lock).decode(), flags=re.MULTILINE)
-    return {canonical(name): version for name, version in pins}
+    return pins(_content(lock).decode())
+
+
+def pins(lock: str) -> dict[str, str]:
+    """Package -> version pinned in the text of a lock."""
+    found = re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", lock, flags=re.MULTILINE)
+    return {canonical(name): version for name, version in found}
 
 
 def describe(versions: Mapping[str, str], device: str) -> Environment:
@@ -120,6 +157,7 @@ def describe(versions: Mapping[str, str], device: str) -> Environment:
         digest = digest_of(path)
         dated = re.search(rb"^# as of (\d{4}-\d{2}-\d{2})", _content(path), flags=re.MULTILINE)
         as_of = dated.group(1).decode() if dated else None
+    own = parts(versions)
     return Environment(
         release=versions.get("transformers", "none"),
         as_of=as_of,
@@ -128,5 +166,6 @@ def describe(versions: Mapping[str, str], device: str) -> Environment:
         device=device,
         packages=dict(sorted(versions.items())),
         lock=digest,
-        suite=suite(versions),
+        suite=suite(own),
+        parts=own,
     )

@@ -126,14 +126,14 @@ class Flip:
 class Claim:
     """One sentence of the lecture.
 
-    `holds` maps a package to the versions on which the claim holds: all of them must match; empty: wherever it is
-    measured; `None`: nowhere. `refuted_by` names the exceptions that refute it where it does not hold.
+    `holds` maps a package to the versions on which the claim holds, as ranges: of each package one must match. Empty:
+    wherever it is measured; `None`: nowhere. `refuted_by` names the exceptions that refute it where it does not hold.
     """
 
     id: str
     slides: tuple[int, ...]
     statement: str
-    holds: Mapping[str, SpecifierSet] | None
+    holds: Mapping[str, tuple[SpecifierSet, ...]] | None
     refuted_by: tuple[str, ...] = ("AssertionError",)
     correction: str | None = None
     instead: str | None = None
@@ -153,10 +153,10 @@ class Claim:
         """
         if self.holds is None:
             return False
-        for package, specifier in self.holds.items():
+        for package, ranges in self.holds.items():
             if package not in versions:
                 raise UnknownKey(f"{self.id}: its range speaks of {package!r}, which is not installed here")
-            if not specifier.contains(versions[package], prereleases=True):
+            if not any(specifier.contains(versions[package], prereleases=True) for specifier in ranges):
                 return False
         return True
 
@@ -269,19 +269,23 @@ def _claim(claim_id: str, table: object, deck: Ledger) -> Claim:
     )
 
 
-def _holds(claim_id: str, value: object) -> Mapping[str, SpecifierSet] | None:
+def _holds(claim_id: str, value: object) -> Mapping[str, tuple[SpecifierSet, ...]] | None:
     if value == "never":
         return None
     if not isinstance(value, dict):
         raise BadValue(f'{claim_id}: holds has to be "never" or a table like {{ transformers = ">=4.41" }}')
     ranges = {}
-    for package, text in value.items():
+    for package, texts in value.items():
         try:
-            ranges[package] = SpecifierSet(text)
+            ranges[package] = tuple(SpecifierSet(text) for text in (texts if isinstance(texts, list) else [texts]))
         except (InvalidSpecifier, TypeError, AttributeError):
             raise BadSpecifier(
-                f"{claim_id}: {package} = {text!r} is not a version specifier like '>=4.41,<5'"
+                f"{claim_id}: {package} = {texts!r} is not a version specifier like '>=4.41,<5', nor a list of them"
             ) from None
+        if not ranges[package]:
+            raise BadSpecifier(
+                f'{claim_id}: {package} = [] is no range; a claim that holds nowhere has holds = "never"'
+            )
     return ranges
 
 

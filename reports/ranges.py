@@ -23,14 +23,14 @@ class Contradiction(ValueError):
 class Proposal:
     """What recorded results say about a claim whose range in the ledger they contradict.
 
-    `wrong` are the releases of transformers on which the ledger is wrong. `ranges` are the shortest ranges that agree
-    with all results, each a package with its specifier: which package it is, results cannot tell. Empty:
-    everywhere; None: nowhere.
+    `wrong` are the releases of transformers on which the ledger is wrong. `ranges` are the shortest that agree with
+    all results, each a package with its specifiers: which package it is, results cannot tell. Empty: everywhere;
+    None: nowhere.
     """
 
     claim: Claim
     wrong: tuple[str, ...]
-    ranges: tuple[tuple[str, str], ...] | None
+    ranges: tuple[tuple[str, tuple[str, ...]], ...] | None
 
 
 def propose(ledger: Ledger, recorded: Sequence[Result]) -> list[Proposal]:
@@ -57,7 +57,7 @@ def _measured(claim: Claim, recorded: Sequence[Result]) -> list[tuple[Result, bo
     return [(result, verdict == "holds") for result, verdict in verdicts if verdict in ("holds", "refuted")]
 
 
-def _shortest(claim_id: str, measured: Sequence[tuple[Result, bool]]) -> tuple[tuple[str, str], ...] | None:
+def _shortest(claim_id: str, measured: Sequence[tuple[Result, bool]]) -> tuple[tuple[str, tuple[str, ...]], ...] | None:
     if not any(holds for _, holds in measured):
         return None
     found = {}
@@ -66,13 +66,14 @@ def _shortest(claim_id: str, measured: Sequence[tuple[Result, bool]]) -> tuple[t
         for result, holds in measured:
             by_version.setdefault(minor(result.environment.packages[package]), set()).add(holds)
         if all(len(verdicts) == 1 for verdicts in by_version.values()):
-            found[package] = specifier({version: verdicts.pop() for version, verdicts in by_version.items()})
+            found[package] = specifiers({version: verdicts.pop() for version, verdicts in by_version.items()})
     if not found:
         raise Contradiction(
             f"{claim_id}: on one version of each of {', '.join(PACKAGES)} it was measured to hold and not to hold"
         )
-    shortest = min((text.count(",") for text in found.values() if text), default=0)
-    return tuple((package, text) for package, text in found.items() if text and text.count(",") == shortest)
+    bounds = {package: sum(text.count(",") + 1 for text in texts if text) for package, texts in found.items()}
+    fewest = min(filter(None, bounds.values()), default=0)
+    return tuple((package, texts) for package, texts in found.items() if fewest and bounds[package] == fewest)
 
 
 def minor(version: str) -> str:
@@ -80,19 +81,17 @@ def minor(version: str) -> str:
     return ".".join(map(str, Version(version).release[:2]))
 
 
-def specifier(holds: Mapping[str, bool]) -> str | None:
-    """The range of versions on which something holds; `holds` maps each measured minor version (`4.57`) to whether.
+def specifiers(holds: Mapping[str, bool]) -> tuple[str, ...]:
+    """The ranges of versions on which something holds; `holds` maps each measured minor version (`4.57`) to whether.
 
-    The empty string: on all of them; None: on none. Versions between two that agree are taken to agree with them, those
-    after the newest and before the oldest to agree with it: a range says no more about them than the next result will.
+    None at all: it holds nowhere; one empty text: everywhere. Versions between two that agree are taken to agree with
+    them, those after the newest and before the oldest to agree with it: a range says no more about them than the next
+    result will.
     """
     versions = sorted(holds, key=Version)
     runs = [(value, list(group)) for value, group in groupby(versions, key=holds.__getitem__)]
-    if not any(holds.values()):
-        return None
-    first = 0 if runs[0][0] else 1
-    last = len(runs) - 1 if runs[-1][0] else len(runs) - 2
-    parts = [f">={runs[first][1][0]}"] if first else []
-    parts += [f"<{runs[last + 1][1][0]}"] if last < len(runs) - 1 else []
-    holes = [version for value, group in runs[first:last] if not value for version in group]
-    return ",".join(parts + [f"!={version}.*" for version in holes])
+    begins = [""] + [f">={run[0]}" for _, run in runs[1:]]
+    ends = [f"<{run[0]}" for _, run in runs[1:]] + [""]
+    return tuple(
+        ",".join(filter(None, bounds)) for (value, _), *bounds in zip(runs, begins, ends, strict=True) if value
+    )

@@ -40,7 +40,10 @@ class WrongFooter(ResultError):
 
 @dataclass(frozen=True)
 class Environment:
-    """Where a run took place: releases, device, the lock file its packages came from (if from one), the suite."""
+    """Where a run took place: releases, device, the lock file its packages came from (if from one), the suite.
+
+    `suite` is the digest of the specs and of all that they share, `parts` has one for each file of specs.
+    """
 
     release: str
     as_of: str | None
@@ -50,6 +53,7 @@ class Environment:
     packages: Mapping[str, str]
     lock: str | None
     suite: str
+    parts: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -132,3 +136,21 @@ def read(path: Path, follows_schema: Callable[[Any], bool] = lambda made: False)
         claims=claims,
         footer=made["footer"],
     )
+
+
+def schema_check() -> Callable[[Any], bool]:
+    """Whether a document follows the schema, in a tenth of the time that `jsonschema` takes: for `read`."""
+    import fastjsonschema  # runs do without this package
+
+    text = json.loads(json.dumps(SCHEMA))
+    del text["$schema"]  # it knows drafts up to 7; the keywords that the schema uses mean the same in both
+    validate = fastjsonschema.compile(text, use_default=False, use_formats=False)
+
+    def check(made: Any) -> bool:
+        try:
+            validate(made)
+        except fastjsonschema.JsonSchemaValueException:
+            return False
+        return True
+
+    return check

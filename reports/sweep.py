@@ -1,7 +1,8 @@
 """Runs the suite on many releases, each in its tox environment, and does nothing twice.
 
 A release is done when its result in `results/` is finished, full, and of the lock, the specs and the expectations of
-the ledger that are there. A sweep that was interrupted goes on where it ended.
+the ledger that are there. Where some files of specs have changed, those alone are run again. A sweep that was
+interrupted goes on where it ended.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fixtures.releases import Release
-from reports import environment, results
+from reports import environment, ledger, renew, results
+from reports.matrix.node import last_words
 
 FOLDER = environment.HOUSE / "results"
 
@@ -53,18 +55,14 @@ class Row:
         return f"{self.minor:<6}{figures}{self.seconds:>6.0f} s"
 
 
-def done(release: Release, folder: Path = FOLDER) -> Row | None:
-    """The row of a release that need not be run again, from its result; None if it has to be run."""
-    try:
-        result = results.read(folder / f"{release.environment}.json")
-    except results.ResultError:
-        return None
-    where = result.environment
-    if result.selection or where.lock != environment.digest_of(release.lock):
-        return None
-    if where.suite != environment.suite(where.packages):
-        return None
-    return Row(release.minor, _counts(result), None, 0)
+def done(releases: Sequence[Release], folder: Path = FOLDER) -> dict[Release, Row]:
+    """The rows of the releases that need not be run again, from their results."""
+    parts, check, rows = environment.partition(), results.schema_check(), {}
+    for release in releases:
+        path = folder / f"{release.environment}.json"
+        if renew.outdated(release, path, parts, check) == []:
+            rows[release] = Row(release.minor, counts(results.read(path, check)), None, 0)
+    return rows
 
 
 def sweep(releases: Sequence[Release], jobs: int, folder: Path = FOLDER) -> Iterator[Row]:
@@ -72,19 +70,15 @@ def sweep(releases: Sequence[Release], jobs: int, folder: Path = FOLDER) -> Iter
 
     Raises SweepError if another sweep writes into the folder.
     """
-    with _alone(folder):
-        left = []
-        for release in releases:
-            row = done(release, folder)
-            if row:
-                yield row
-            else:
-                left.append(release)
+    with alone(folder):
+        rows = done(releases, folder)
+        yield from rows.values()
+        left = [release for release in releases if release not in rows]
         processes: list[subprocess.Popen[bytes]] = []
         with ThreadPoolExecutor(jobs) as pool:
-            rows = [pool.submit(_run, release, folder, processes) for release in left]
+            running = [pool.submit(_run, release, folder, processes) for release in left]
             try:
-                for ended in as_completed(rows):
+                for ended in as_completed(running):
                     yield ended.result()
             finally:  # Ctrl-C: what runs is ended, and cut off; what is done stays
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -94,7 +88,8 @@ def sweep(releases: Sequence[Release], jobs: int, folder: Path = FOLDER) -> Iter
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
+    """One run at a time writes into a folder of results. Raises SweepError if another one does."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".sweep").open("w") as lock:
         try:
@@ -106,10 +101,15 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def _run(release: Release, folder: Path, processes: list[subprocess.Popen[bytes]]) -> Row:
     result, log = folder / f"{release.environment}.json", folder / f"{release.environment}.log"
-    result.unlink(missing_ok=True)
+    changed = renew.outdated(release, result, environment.partition(), results.schema_check())
+    there = [name for name in changed or () if (environment.HOUSE / name).exists()]
+    # A part of a result, until it takes its place in the whole: if this is cut off, the whole is as it was.
+    made = result.with_suffix(".part") if there else result
+    made.unlink(missing_ok=True)
     started = time.monotonic()
     # One process for each release: two would import the libraries twice. What is printed goes into the log.
-    command = [sys.executable, "-m", "tox", "-q", "-e", release.environment, "--", "-n", "0", f"--results={result}"]
+    command = [sys.executable, "-m", "tox", "-q", "-e", release.environment, "--", "-n", "0", f"--results={made}"]
+    command += there
     with log.open("w", encoding="utf-8") as output:
         process = subprocess.Popen(
             command, cwd=environment.HOUSE, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
@@ -118,12 +118,16 @@ def _run(release: Release, folder: Path, processes: list[subprocess.Popen[bytes]
         process.wait()
     seconds = time.monotonic() - started
     try:
-        return Row(release.minor, _counts(results.read(result)), None, seconds)
+        if there:
+            document = renew.renewed(ledger.load(), results.read(result), results.read(made))
+            results.write(document, result)
+            made.unlink()
+        return Row(release.minor, counts(results.read(result)), None, seconds)
     except results.ResultError as error:
-        said = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-        problem = next((line for line in reversed(said) if "error" in line.lower()), said[-1] if said else str(error))
-        return Row(release.minor, None, f"no result: {problem.strip()} (see {log.name})", seconds)
+        problem = last_words(log.read_text(encoding="utf-8", errors="replace")) or str(error)
+        return Row(release.minor, None, f"no result: {problem} (see {log.name})", seconds)
 
 
-def _counts(result: results.Result) -> dict[str, int]:
+def counts(result: results.Result) -> dict[str, int]:
+    """The counts of a result that its row shows."""
     return {name: int(result.footer[name]) for name in ("holds", "refuted", "not-run", "error", "drift")}

@@ -5,8 +5,8 @@ could as well have come out the other way round, whatever the machine does meanw
 timings that depend on the ones before. That is all that Wilcoxon's signed-rank test asks for. The interval of a ratio
 is that test turned round: the ratios it does not reject.
 
-Only numpy and the standard library: the terminal, the page and old environments use this module. Tests compare it with
-scipy, and show how often it is wrong (`suite/meta/test_bench_statistics.py`).
+numpy is imported where it computes: who only reads recorded figures does without. Tests compare this with scipy, and show
+how often it is wrong (`suite/meta/test_bench_statistics.py`).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
+from statistics import median as middle
 from typing import Any
-
-import numpy as np
 
 #: How often equal contestants may be called different: half of the 1 % that is promised.
 ALPHA = 0.005
@@ -77,6 +77,8 @@ def ratio(own: Sequence[float], other: Sequence[float]) -> Ratio:
 
     The estimate is the Hodges-Lehmann one: the median of the averages of any two log-ratios.
     """
+    import numpy as np
+
     if len(own) != len(other) or len(own) == 0:
         raise ValueError(f"{len(own)} and {len(other)} timings are no pairs")
     logs = np.log(np.asarray(own, dtype=float)) - np.log(np.asarray(other, dtype=float))
@@ -96,13 +98,13 @@ def median(samples: Sequence[float]) -> Median:
     """
     if len(samples) == 0:
         raise ValueError("no samples, no median")
-    ordered = np.sort(np.asarray(samples, dtype=float))
+    ordered = sorted(map(float, samples))
     n, below, place = len(ordered), 0.0, 0
     while place < n // 2 and below + math.comb(n, place) / 2**n <= (1 - CONFIDENCE) / 2:
         below += math.comb(n, place) / 2**n
         place += 1
     place = max(place - 1, 0)
-    return Median(float(np.median(ordered)), float(ordered[place]), float(ordered[n - 1 - place]))
+    return Median(middle(ordered), ordered[place], ordered[n - 1 - place])
 
 
 @functools.cache
@@ -111,6 +113,8 @@ def _rank(n: int) -> int | None:
 
     None if even the most extreme outcome is more likely than that, which is so below nine pairs.
     """
+    import numpy as np
+
     if n > _NORMAL:
         spread = math.sqrt(n * (n + 1) * (2 * n + 1) / 24)
         return int(n * (n + 1) / 4 - _deviations() * spread)
@@ -125,8 +129,6 @@ def _rank(n: int) -> int | None:
 
 def _deviations() -> float:
     """The standard normal distribution's quantile of 1 - `ALPHA` / 2."""
-    from statistics import NormalDist
-
     return NormalDist().inv_cdf(1 - ALPHA / 2)
 
 
@@ -136,6 +138,7 @@ def changes(series: Mapping[str, Sequence[float]]) -> list[Change]:
     `ruptures` (PELT on the mean of the log times) proposes places; one is named if the two releases beside it differ
     by `ratio`'s verdict. Raises ModuleNotFoundError without ruptures, ValueError if rounds differ in number.
     """
+    import numpy as np
     import ruptures
 
     names = list(series)
@@ -160,6 +163,8 @@ def _penalty(centred: Any, releases: int) -> float:
     A step of height h that cuts off one release lessens it by about h ** 2; noise of variance v by about 2 v log n, the
     usual penalty for a change of mean. The variance of a median of r rounds is 1.57 v / r.
     """
+    import numpy as np
+
     deviation = 1.4826 * np.median(np.abs(centred - np.median(centred, axis=1, keepdims=True)))
     noise = 1.57 * float(deviation) ** 2 / centred.shape[1]
     return float(max((2 * SMALLEST) ** 2 / 2, 2 * noise * math.log(max(releases, 2))))

@@ -188,9 +188,8 @@ def _range(claim: Claim) -> str:
         return ""
     if claim.holds is None:
         return "nowhere"
-    return (
-        ", ".join(f"{package} {specifier}" for package, specifier in claim.holds.items()) or "wherever it is measured"
-    )
+    ranges = [f"{package} {' or '.join(map(str, specifiers))}" for package, specifiers in claim.holds.items()]
+    return ", ".join(ranges) or "wherever it is measured"
 
 
 def _verdicts(gathered: Gathered, claim: Claim) -> list[list[Any]]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import fastjsonschema
 from packaging.version import InvalidVersion, Version
 
 from fixtures.releases import Release, releases
@@ -61,12 +59,12 @@ class Gathered:
 
 def gather(ledger: Ledger, paths: Iterable[Path]) -> Gathered:
     """Read results. Raises NothingRecorded if none of them can be used; it says why."""
-    check, suite, listed = _schema_check(), environment.suites(), releases()
+    check, parts, listed = results.schema_check(), environment.partition(), releases()
     runs: dict[str, Run] = {}
     refused = []
     for path in paths:
         try:
-            run = _run(ledger, results.read(path, check), suite, listed)
+            run = _run(ledger, results.read(path, check), parts, listed)
             if run.minor in runs:
                 raise results.ResultError(f"{path}: another result of {run.minor} is there already")
         except (results.ResultError, InvalidVersion) as error:
@@ -81,15 +79,17 @@ def gather(ledger: Ledger, paths: Iterable[Path]) -> Gathered:
     return Gathered(ledger, tuple(ordered), tuple(refused))
 
 
-def _run(ledger: Ledger, result: Result, suite: Any, listed: Mapping[str, Release]) -> Run:
+def _run(ledger: Ledger, result: Result, parts: Any, listed: Mapping[str, Release]) -> Run:
     if result.selection:
         raise results.ResultError(f"a part of the suite only ({', '.join(result.selection)})")
     where = result.environment
     name = minor(where.release)
     marks = []
     try:
-        if suite(where.packages) != where.suite:
-            marks.append("made by another state of the suite: specs, fixtures or expectations have changed since")
+        if changed := environment.differing(where.parts, parts(where.packages)):
+            marks.append(
+                f"made by another state of the suite; changed since, or what is expected: {', '.join(changed)}"
+            )
     except LedgerError as error:
         marks.append(f"the ledger cannot be compared with it: {error}")
     if where.lock is None:
@@ -105,19 +105,3 @@ def _run(ledger: Ledger, result: Result, suite: Any, listed: Mapping[str, Releas
             f"it says nothing about {len(missing)} of the {len(ledger.claims)} claims: {', '.join(missing[:3])}"
         )
     return Run(name, listed[name].released if name in listed else None, result, tuple(marks))
-
-
-def _schema_check() -> Any:
-    """Whether a document follows the schema of results, in a tenth of the time that `jsonschema` takes."""
-    text = json.loads(json.dumps(results.SCHEMA))
-    del text["$schema"]  # it knows drafts up to 7; the keywords that the schema uses mean the same in both
-    validate = fastjsonschema.compile(text, use_default=False, use_formats=False)
-
-    def check(made: Any) -> bool:
-        try:
-            validate(made)
-        except fastjsonschema.JsonSchemaValueException:
-            return False
-        return True
-
-    return check

@@ -20,6 +20,7 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoModelForTableQuestionAnswering,
     AutoModelForTokenClassification,
+    AutoTokenizer,
     BertConfig,
     BertForMaskedLM,
     BertForPreTraining,
@@ -843,7 +844,7 @@ def test_a_pipeline_takes_the_class_from_its_task(tmp_path):
     assert type(classifier.model).__name__ == "BertForSequenceClassification"
 
 
-@pytest.mark.correction("config.architectures.pipeline")
+@pytest.mark.claim("config.architectures.pipeline-fallback")
 def test_a_pipeline_falls_back_on_architectures(tmp_path):
     """Where the task has no class for the model type, the pipeline takes the one that `architectures` names."""
     checkpoint = checkpoints.write(tmp_path / "model", "bert", "masked-lm", with_tokenizer=True)
@@ -851,6 +852,17 @@ def test_a_pipeline_falls_back_on_architectures(tmp_path):
         AutoModelForTableQuestionAnswering.from_pretrained(checkpoint)
     fallen_back = pipeline("table-question-answering", model=str(checkpoint))
     assert type(fallen_back.model).__name__ == "BertForMaskedLM"
+
+
+@pytest.mark.correction("config.architectures.pipeline-fallback")
+def test_a_pipeline_has_to_be_given_the_model(tmp_path):
+    """The class gets a keyword that it does not know, and the pipeline gives up; a model that is given is taken."""
+    checkpoint = checkpoints.write(tmp_path / "model", "bert", "masked-lm", with_tokenizer=True)
+    with pytest.raises(ValueError, match=r"Could not load model[\s\S]* unexpected keyword argument 'code_revision'"):
+        pipeline("table-question-answering", model=str(checkpoint))
+    model, tokenizer = AutoModelForMaskedLM.from_pretrained(checkpoint), AutoTokenizer.from_pretrained(checkpoint)
+    given = pipeline("table-question-answering", model=model, tokenizer=tokenizer)
+    assert given.model is model
 
 
 @pytest.mark.claim("config.architectures.pipeline-task")

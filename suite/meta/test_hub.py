@@ -3,6 +3,7 @@
 import base64
 import http.client
 import json
+import multiprocessing
 import re
 import socket
 import struct
@@ -650,17 +651,19 @@ def ask_again(connection):
     connection.getresponse()
 
 
-def test_settle_waits_for_the_conversion_check():
-    """`settle` joins the client's conversion thread and says so if it does not end."""
+@pytest.mark.parametrize("kind", [threading.Thread, multiprocessing.Process])
+def test_settle_waits_for_the_conversion_check(kind):
+    """`settle` joins the client's conversion thread, or process, and says so if it does not end."""
+    event = threading.Event if kind is threading.Thread else multiprocessing.Event
     with Hub() as hub:
-        done = threading.Event()
-        thread = threading.Thread(target=done.wait, args=(10,), name="Thread-auto_conversion")
-        thread.start()
+        done = event()
+        task = kind(target=done.wait, args=(10,), name=f"{kind.__name__}-auto_conversion")
+        task.start()
         with pytest.raises(TimeoutError, match="auto_conversion"):
             hub.log.settle(seconds=0.1)
         done.set()
         hub.log.settle()
-        assert not thread.is_alive()
+        assert not task.is_alive()
 
 
 def test_refuse(hub):

@@ -52,6 +52,15 @@ def test_range_needs_all_of_its_packages(tmp_path):
     assert not claim.holds_on({"transformers": "4.41.0", "datasets": "4.0.0"})
 
 
+def test_one_of_several_ranges_is_enough(tmp_path):
+    """What was lost and came back has a range before and one after."""
+    claim = read(tmp_path, CLAIM + 'holds = { transformers = ["<4.52", ">=5.14"] }\ncorrection = "no"')["mask.rate"]
+
+    assert claim.holds_on({"transformers": "4.51.3"})
+    assert not claim.holds_on({"transformers": "5.13.0"})
+    assert claim.holds_on({"transformers": "5.14.0"})
+
+
 def test_never_holds_nowhere(tmp_path):
     """`holds = "never"` is for a claim that no release fulfils."""
     assert not read(tmp_path, CLAIM + 'holds = "never"\ncorrection = "no"')["mask.rate"].holds_on({})
@@ -78,6 +87,7 @@ def test_records_are_frozen(tmp_path):
         pytest.param('["a.b"]\nslide = 3', ledger.UnknownKey, r"a\.b: lacks statement", id="missing-key"),
         pytest.param(CLAIM + CLAIM, ledger.DuplicateClaim, r"mask\.rate", id="duplicate"),
         pytest.param(CLAIM + 'holds = { transformers = "4.41+" }', ledger.BadSpecifier, r"4\.41\+", id="specifier"),
+        pytest.param(CLAIM + "holds = { transformers = [] }", ledger.BadSpecifier, r"\[\] is no range", id="no-range"),
         pytest.param(CLAIM + "holds = { transformers = 4 }", ledger.BadSpecifier, r"= 4 is not", id="number"),
         pytest.param(CLAIM + 'holds = "always"', ledger.BadValue, r"holds has to be", id="holds"),
         pytest.param(CLAIM + 'holds = "never"', ledger.RangeWithoutCorrection, r"mask\.rate", id="no-correction"),

@@ -1,6 +1,7 @@
 """A sweep over releases: what is done is not done again, what was cut off is, and a release that fails is a row."""
 
 import dataclasses
+import itertools
 import subprocess
 import sys
 import textwrap
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.releases import Release, releases
-from reports import environment, ledger, results, sweep
+from reports import environment, ledger, renew, results, sweep
 from reports.verdict import SpecResult, judge_all
 
 HOUSE = Path(__file__).parents[2]
@@ -47,21 +48,21 @@ def test_what_is_done_is_not_done_again(finish, tmp_path):
         pytest.param(lambda made: made.pop("footer"), id="interrupted"),
         pytest.param(lambda made: made["environment"].update(lock="sha256:" + "0" * 64), id="other-lock"),
         pytest.param(lambda made: made["environment"].update(lock=None), id="no-lock"),
-        pytest.param(lambda made: made["environment"].update(suite="sha256:" + "0" * 64), id="other-suite"),
+        pytest.param(lambda made: made["environment"]["parts"].update(common="0" * 16), id="other-suite"),
         pytest.param(lambda made: made["selection"].append("--slide 3"), id="a-part"),
     ],
 )
 def test_what_is_not_done_is_run(finish, tmp_path, change):
     """An interrupted run, another lock, other specs, a part of the suite: none of them is a result of this release."""
     finish(change)
-    assert sweep.done(NEWEST, tmp_path) is None
+    assert sweep.done([NEWEST], tmp_path) == {}
 
 
 def test_cut_off_file_is_run(finish, tmp_path):
     """Half a document is no result."""
     path = finish()
     path.write_text(path.read_text()[:1000])
-    assert sweep.done(NEWEST, tmp_path) is None
+    assert sweep.done([NEWEST], tmp_path) == {}
 
 
 LEDGER = """
@@ -88,17 +89,24 @@ def house(tmp_path):
     return tmp_path
 
 
-def test_spec_or_fixture_makes_another_suite(house):
-    """The digest changes with what a verdict depends on, and not with the suite's own tests."""
+def test_parts_of_a_suite(house):
+    """A file of specs is a part of its own, fixtures and policy are in common; the suite's own tests do not count."""
     versions = {"transformers": "4.57.6"}
-    before = environment.suite(versions, house)
-    (house / "suite/meta/test_b.py").write_text("2")
-    assert environment.suite(versions, house) == before
-    digests = set()
-    for name in ("conftest.py", "suite/data/test_a.py", "fixtures/corpus.py"):
+    (house / "suite/data/test_c.py").write_text("1")
+    changed = {}
+    for name in ("conftest.py", "suite/data/test_a.py", "fixtures/corpus.py", "suite/meta/test_b.py"):
+        before = environment.parts(versions, house)
         (house / name).write_text("2")
-        digests.add(environment.suite(versions, house))
-    assert len(digests | {before}) == 4
+        after = environment.parts(versions, house)
+        changed[name] = environment.differing(before, after)
+        assert (environment.suite(before) == environment.suite(after)) == (changed[name] == [])
+
+    assert changed == {
+        "conftest.py": ["common"],
+        "suite/data/test_a.py": ["suite/data/test_a.py"],
+        "fixtures/corpus.py": ["common"],
+        "suite/meta/test_b.py": [],
+    }
 
 
 @pytest.mark.parametrize(
@@ -111,11 +119,65 @@ def test_spec_or_fixture_makes_another_suite(house):
         pytest.param("sum.two", "sum.three", ["4.40.2", "4.57.6"], id="claim"),
     ],
 )
-def test_ledger_makes_another_suite_where_it_expects_something_else(house, old, new, others):
-    """A range changes the suite of the releases that it is changed for, and of no other."""
-    before = {version: environment.suite({"transformers": version}, house) for version in ("4.40.2", "4.57.6")}
+@pytest.mark.parametrize("named", [True, False])
+def test_ledger_makes_another_part_where_it_expects_something_else(house, old, new, others, named):
+    """A range changes the suite of the releases that it is changed for, and there what names the claim."""
+    (house / "suite/data/test_a.py").write_text('claim("sum.two")' if named else 'claim(f"sum.{number}")')
+    before = {version: environment.parts({"transformers": version}, house) for version in ("4.40.2", "4.57.6")}
+
     (house / "suite/claims.toml").write_text(LEDGER.replace(old, new))
-    assert [v for v, digest in before.items() if environment.suite({"transformers": v}, house) != digest] == others
+
+    after = {version: environment.parts({"transformers": version}, house) for version in before}
+    assert [version for version in before if before[version] != after[version]] == others
+    parts = {"suite/data/test_a.py"} if named else {"common"}
+    if old == "sum.two":
+        parts.add("common")  # the new name is in no file
+    assert all(set(environment.differing(before[version], after[version])) == parts for version in others)
+
+
+def older(part):
+    """A change of a document: its specs of this part were others."""
+    return lambda made: made["environment"]["parts"].update({part: "0" * 16})
+
+
+def test_changed_file_alone_is_run_again(finish, tmp_path):
+    """Where only a file of specs is another, that is what is to be run; where what they share is, all of them."""
+    path = finish(older("suite/data/test_masking.py"))
+    assert sweep.done([NEWEST], tmp_path) == {}
+    suite = environment.partition(), results.schema_check()
+    assert renew.outdated(NEWEST, path, *suite) == ["suite/data/test_masking.py"]
+    assert renew.outdated(NEWEST, finish(older("common")), *suite) is None
+    assert renew.outdated(NEWEST, finish(older("suite/data/test_gone.py")), *suite) == ["suite/data/test_gone.py"]
+
+
+def test_result_is_renewed(tmp_path):
+    """Specs of changed files are exchanged, those of files that are gone go, and the claims are judged anew."""
+    claims = ledger.load()
+    one, two = (claim.id for claim in itertools.islice((it for it in claims if it.executable), 2))
+    where = environment.describe(environment.installed(), "cpu")
+    a, b, gone = "suite/data/test_masking.py", "suite/data/test_chunking.py", "suite/data/test_gone.py"
+    before = dataclasses.replace(where, parts={**where.parts, a: "0" * 16, gone: "0" * 16})
+
+    def result(name, where, selection, specs):
+        judged = judge_all(claims, [SpecResult(*spec) for spec in specs], whole=not selection)
+        results.write(results.document(where, selection, judged, seconds=len(name)), tmp_path / name)
+        return results.read(tmp_path / name)
+
+    old = [(f"{a}::test_x", one, "claim", "passed"), (f"{b}::test_y", one, "claim", "passed")]
+    old += [(f"{a}::test_z", two, "claim", "passed"), (f"{gone}::test", two, "claim", "error")]
+    new = [(f"{a}::test_x", one, "claim", "refuted"), (f"{a}::test_new", two, "claim", "passed")]
+    whole = result("whole", before, [], old)
+    made = renew.renewed(claims, whole, result("part", where, [a], new))
+
+    assert {spec["id"] for claim in (one, two) for spec in made["claims"][claim]["specs"]} == {
+        *(f"{a}::{test}" for test in ("test_x", "test_new")),
+        f"{b}::test_y",
+    }
+    assert [made["claims"][claim]["verdict"] for claim in (one, two)] == ["refuted", "holds"]
+    assert made["environment"]["parts"] == where.parts
+    assert made["selection"] == []
+    assert made["footer"]["claims"] == whole.footer["claims"]
+    assert made["footer"]["seconds"] == whole.footer["seconds"]
 
 
 def test_release_that_cannot_be_built_is_a_row(tmp_path):
@@ -134,7 +196,7 @@ def test_two_sweeps_at_once(tmp_path):
     code = f"""
         from pathlib import Path
         from reports import sweep
-        with sweep._alone(Path({str(tmp_path)!r})):
+        with sweep.alone(Path({str(tmp_path)!r})):
             print("ready", flush=True)
             input()
     """

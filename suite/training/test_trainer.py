@@ -115,18 +115,22 @@ def names(folder: Path) -> list[str]:
 
 
 class Watch(TrainerCallback):
-    """Notes the learning rate that each step is taken with, and the optimizer."""
+    """Notes the learning rate that each step is taken with, the optimizer, and what a callback is given of these."""
+
+    trainer: Trainer
 
     def __init__(self):
         self.learning_rates = []
         self.optimizer = None
+        self.given = None
 
     def on_step_begin(self, args, state, control, optimizer=None, lr_scheduler=None, **others):
-        self.learning_rates.append(lr_scheduler.get_last_lr()[0])
-        self.optimizer = optimizer
+        self.given = optimizer, lr_scheduler
+        self.optimizer = self.trainer.optimizer
+        self.learning_rates.append(self.trainer.lr_scheduler.get_last_lr()[0])
 
-    def on_train_end(self, args, state, control, lr_scheduler=None, **others):
-        self.learning_rates.append(lr_scheduler.get_last_lr()[0])
+    def on_train_end(self, args, state, control, **others):
+        self.learning_rates.append(self.trainer.lr_scheduler.get_last_lr()[0])
 
 
 @dataclass
@@ -172,6 +176,7 @@ def run(start, tokenizer, lm_datasets, data_collator, tmp_path_factory):
         data_collator=collate_and_note,
         callbacks=[watch],
     )
+    watch.trainer = trainer
     trainer.train()
     return Run(trainer, folder, before, parameters(trainer.model), watch, batches, list(trainer.state.log_history))
 
@@ -401,6 +406,22 @@ def test_the_learning_rate_falls_linearly_to_zero(run, evidence):
     steps = EPOCHS * STEPS_PER_EPOCH
     evidence["learning rates"] = [*run.watch.learning_rates[:2], *run.watch.learning_rates[-2:]]
     assert run.watch.learning_rates == pytest.approx([LEARNING_RATE * (1 - k / steps) for k in range(steps + 1)])
+
+
+@pytest.mark.claim("trainer.trains.callbacks")
+def test_a_callback_is_given_optimizer_and_schedule(run):
+    """A callback is given the optimizer and the learning-rate schedule of the training."""
+    optimizer, lr_scheduler = run.watch.given
+    assert optimizer is run.watch.optimizer
+    assert lr_scheduler is run.trainer.lr_scheduler
+
+
+@pytest.mark.correction("trainer.trains.callbacks")
+def test_a_callback_is_given_nothing(run):
+    """It is given `None` for both; the trainer has them."""
+    assert run.watch.given == (None, None)
+    assert run.watch.optimizer is not None
+    assert run.trainer.lr_scheduler is not None
 
 
 @pytest.mark.claim("trainer.trains.weight-decay")
@@ -827,7 +848,21 @@ def test_a_log_entry_every_100_steps(long_run, evidence):
 
 @pytest.mark.claim("trainer.logging.nothing-else")
 def test_no_service_is_started(start, tmp_path, reporter, evidence):
-    """A service that is installed is started with "all", and not with "none"."""
+    """A service that is installed is started if it is named, and not with "none"."""
     evidence["none"] = [kind.__name__ for kind in callbacks(start, tmp_path, "none")]
-    assert Reporter in callbacks(start, tmp_path, "all")
+    assert Reporter in callbacks(start, tmp_path, "reporter")
     assert Reporter not in callbacks(start, tmp_path, "none")
+
+
+@pytest.mark.claim("trainer.logging.all")
+def test_every_service_is_started(start, tmp_path, reporter):
+    """A service that is installed is started with "all"."""
+    assert Reporter in callbacks(start, tmp_path, "all")
+
+
+@pytest.mark.correction("trainer.logging.all")
+def test_services_have_to_be_named(start, tmp_path, reporter):
+    """The word is refused; a list of names will do."""
+    with pytest.raises(ValueError, match="all is not supported"):
+        callbacks(start, tmp_path, "all")
+    assert Reporter in callbacks(start, tmp_path, ["reporter"])

@@ -898,6 +898,19 @@ def classifying_pipeline_follows_architectures(patch):
         return real(model, config=config, model_classes=None if named else model_classes, task=task, **kwargs)
 
 
+@lie("config.architectures.pipeline-fallback")
+def pipeline_does_not_fall_back(patch):
+    """A pipeline for tables runs a class of its task or none."""
+    from transformers import pipelines
+
+    @around(patch, pipelines, "load_model")
+    def changed(real, model, config, model_classes=None, task=None, **kwargs):
+        if task == "table-question-answering":
+            config = copy.deepcopy(config)
+            config.architectures = None
+        return real(model, config=config, model_classes=model_classes, task=task, **kwargs)
+
+
 @lie("config.architectures.pipeline-task")
 def pipeline_reads_its_task_off_architectures(patch):
     """A pipeline without a task fills masks where `architectures` names a masked language model."""

@@ -278,6 +278,16 @@ def plans_one_step_more(patch):
         return real(self, num_training_steps + 1, *arguments, **named)
 
 
+@lie("trainer.trains.callbacks")
+def keeps_the_schedule_from_callbacks(patch):
+    """Callbacks are given `None` for the learning-rate schedule."""
+
+    @around(patch, CallbackHandler, "call_event")
+    def changed(real, self, *arguments, **named):
+        with instead(self, lr_scheduler=None):
+            return real(self, *arguments, **named)
+
+
 @lie("trainer.trains.weight-decay")
 def decays_layer_norms(patch):
     """The weight decay is applied to LayerNorm's weights, too."""
@@ -446,6 +456,17 @@ def reports_to_all(patch):
     def changed(real, self):
         if self.report_to == "none":
             self.report_to = "all"
+        real(self)
+
+
+@lie("trainer.logging.all")
+def takes_all_for_none(patch):
+    """`report_to="all"` reports to no service."""
+
+    @around(patch, TrainingArguments, "__post_init__")
+    def changed(real, self):
+        if self.report_to == "all":
+            self.report_to = "none"
         real(self)
 
 

@@ -5,8 +5,8 @@ could as well have come out the other way round, whatever the machine does meanw
 timings that depend on the ones before. That is all that Wilcoxon's signed-rank test asks for. The interval of a ratio
 is that test turned round: the ratios it does not reject.
 
-numpy is imported where it computes: who only reads recorded figures does without. Tests compare this with scipy, and show
-how often it is wrong (`suite/meta/test_bench_statistics.py`).
+numpy is imported where it computes: who only reads recorded figures does without. Tests compare this with scipy, and
+show how often it is wrong (`suite/meta/test_bench_statistics.py`).
 """
 
 from __future__ import annotations

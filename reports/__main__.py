@@ -16,6 +16,8 @@ from typing import Any
 
 from fixtures.releases import Release, ReleaseError, beside, releases
 from reports import archive, compare, culprit, environment, ledger, lies, ranges, readme, results, summary, sweep
+from reports.bench import commands as bench
+from reports.bench.document import BenchError
 from reports.environment import LockError
 from reports.matrix import command as matrix
 from reports.matrix.spec import MatrixError
@@ -48,6 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
         sweep.SweepError,
         culprit.CulpritError,
         MatrixError,
+        BenchError,
     ) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 3
@@ -111,6 +114,8 @@ def _parser() -> Usage:
         help="of full runs; without: the recorded ones",
     )
     cause.set_defaults(run=_culprit)
+
+    bench.add(commands)
     return parser
 
 

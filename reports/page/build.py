@@ -99,12 +99,13 @@ def html(gathered: Gathered, bench: Path = speed.FOLDER) -> str:
     )
     environment.filters["prose"] = prose
     filled = data.template(gathered)
-    figures, unusable = speed.read(bench)
+    records, unusable = speed.read(bench)
     filled["refused"] = (*filled["refused"], *unusable)
     digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
     return environment.get_template("page.html").render(
         filled | {"data": island(filled["data"])},
-        plots=[(plot, Markup(plot.svg)) for plot in speed.plots(figures)],
+        records=[(record, [(plot, Markup(plot.svg)) for plot in record.plots]) for record in records],
+        stands_open=speed.OPEN,
         style=style,
         script=code,
         digest=digest,

@@ -19,7 +19,8 @@ from playwright.sync_api import expect, sync_playwright
 
 from fixtures.releases import releases
 from reports import archive, compare, export, ledger, results
-from reports.page import build, data, history, speed
+from reports.bench import document
+from reports.page import build, data, history
 from reports.page.gather import NothingRecorded, gather
 
 HOUSE = Path(__file__).parents[2]
@@ -596,32 +597,40 @@ def test_without_figures_the_page_says_so(gathered, tmp_path, tab):
 
 
 def test_figures_are_plotted_by_device(gathered, tmp_path, tab):
-    """CPU first, GPU apart, with spread and limit; a file that is none is refused; ids of two plots do not clash."""
+    """CPU first, GPU apart, with interval, limit and marks; a file that is none is refused; ids do not clash."""
     for device in ("cpu", "GPU <b>"):
-        for release, median in (("4.57.6", 900.0), ("5.10.0", 1000.0)):
-            figure = {
-                "name": "collator",
-                "unit": "tokens/s",
-                "median": median,
-                "low": 800.0,
-                "high": 1200.0,
-                "limit": 2e3,
-            }
-            document = {"schema": 1, "release": release, "device": device, "figures": [figure]}
-            (tmp_path / f"{release}-{device[:3]}.json").write_text(json.dumps(document))
+        (tmp_path / f"{device[:3]}.json").write_text(document.text(bench_document(device)))
     (tmp_path / "bad.json").write_text('{"schema": 2}')
     path = tmp_path / "index.html"
     path.write_text(build.html(gathered, bench=tmp_path))
     tab.goto(f"{path.as_uri()}#speed")
 
-    assert tab.locator("figcaption").all_inner_texts() == ["collator, cpu, tokens/s", "collator, GPU <b>, tokens/s"]
+    captions = tab.locator("figcaption").all_text_contents()  # some are folded up
+    assert captions == [
+        "A step of training, 16 x 128, cpu, waterfall",
+        "training, 16 x 128, cpu, throughput",
+        "A step of training, 16 x 128, GPU, waterfall",
+        "training, 16 x 128, GPU, throughput",
+    ]
     expect(tab.locator("figure svg").first).to_be_visible()
     ids = tab.locator("[id]").evaluate_all("all => all.map(it => it.id)")
     assert len(ids) == len(set(ids))
     tab.locator("figure summary").first.click()
-    expect(tab.locator("figure table").first).to_contain_text("800 to 1,200")
+    expect(tab.locator("figure table").first).to_contain_text("Trainer itself")
     expect(tab.locator(".problems")).to_contain_text("bad.json")
-    assert [plot.device for plot in speed.plots(speed.read(tmp_path)[0])] == ["cpu", "GPU <b>"]
+    expect(tab.locator("article.record").last).to_contain_text("transformers 5.23.0 on GPU <b>")
+    expect(tab.locator("article.record .mark").first).to_contain_text("interrupted")
+
+
+def bench_document(device):
+    """An interrupted run with one group, as benchmarks write it."""
+    work, samples = {"tokens": 2048, "rows": 16, "steps": 1}, [0.01, 0.011, 0.012]
+    names = {"Trainer": "subject", "bare loop": "variant", "bare loop, batches on the device": "variant"}
+    found = [document.Figure("training, 16 x 128", it, role, work, samples, 0.005) for it, role in names.items()]
+    machine = {"processor": "p", "cores": 2, "threads": 1, "memory_bytes": 1, "platform": "Linux", "python": "3.11.7"}
+    head = {"schema": 1, "kind": "run", "release": "5.23.0", "device": device, "complete": False, "selection": []}
+    head |= {"machine": machine | {"packages": {}, "gpu": None}, "started": "2026-11-23T04:00:00Z", "seconds": 1.0}
+    return head | {"figures": document.figures(found), "not_run": []}
 
 
 def test_built_in_three_seconds(folder, tmp_path):

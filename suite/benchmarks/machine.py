@@ -1,0 +1,116 @@
+"""The machine that figures were taken on, and who else was on its GPU."""
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PACKAGES = ("transformers", "torch", "datasets", "tokenizers", "accelerate", "numpy", "triton", "pytest-benchmark")
+
+
+def device_name(device: str) -> str:
+    """`cpu`, or the GPU's name."""
+    return torch.cuda.get_device_name(0) if device == "cuda" else "cpu"
+
+
+def describe(device: str) -> dict[str, Any]:
+    """The table `machine` of a document; see the schema."""
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count() or 1,
+        "threads": torch.get_num_threads(),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "packages": versions(),
+        "gpu": _gpu() if device == "cuda" else None,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of the installed packages that matter."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _gpu() -> dict[str, Any]:
+    seen = gpu_state()
+    return {
+        "driver": _query("driver_version"),
+        "cuda": torch.version.cuda,
+        "memory_bytes": torch.cuda.get_device_properties(0).total_memory,
+        "begin": seen,
+        "end": seen,
+    }
+
+
+def gpu_state() -> dict[str, Any]:
+    """Clocks, temperature, power, and how many other processes are on the GPU (None: the driver does not say)."""
+    numbers = [_query(name) for name in ("clocks.sm", "clocks.mem", "temperature.gpu", "power.draw")]
+    sm, mem, temperature, power = [float(it) if it and it.replace(".", "").isdigit() else None for it in numbers]
+    return {
+        "sm_clock_mhz": None if sm is None else int(sm),
+        "memory_clock_mhz": None if mem is None else int(mem),
+        "temperature_c": None if temperature is None else int(temperature),
+        "power_w": power,
+        "others": others(),
+    }
+
+
+def others() -> int | None:
+    """How many other processes compute on the GPU, as the driver lists them; None if it cannot be asked.
+
+    In a container the driver may list processes by numbers of the outside. So one is left out as this one if this one
+    is not found by its number.
+    """
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(0).uuid}")
+        running = {process.pid for process in pynvml.nvmlDeviceGetComputeRunningProcesses(handle)}
+    except Exception:  # no such package, no driver, no right to ask
+        listed = _nvidia_smi("--query-compute-apps=pid")
+        if listed is None:
+            return None
+        running = {int(line) for line in listed.splitlines() if line.strip().isdigit()}
+    return count_others(running, os.getpid(), torch.cuda.is_initialized())
+
+
+def count_others(running: set[int], own: int, initialised: bool) -> int:
+    """The number of `running` that are not this process, `own`, which is on the GPU if it is `initialised`."""
+    if own in running:
+        return len(running) - 1
+    return max(0, len(running) - (1 if initialised else 0))
+
+
+def _query(name: str) -> str | None:
+    said = _nvidia_smi(f"--query-gpu={name}")
+    return said.splitlines()[0].strip() if said else None
+
+
+def _nvidia_smi(query: str) -> str | None:
+    command = ["nvidia-smi", query, "--format=csv,noheader,nounits", "--id=0"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -26,12 +26,16 @@ class Roof:
     flops: dict[str, float]
     bandwidth: float
 
+    def rate(self, precision: str) -> float:
+        """Products per second in a precision: what is slower there than in fp32 (bf16 on many CPUs) can use fp32."""
+        return max(self.flops[precision], self.flops["fp32"])
+
     def step_seconds(self, flops: int, parameters: int, precision: str) -> float:
         """The least time of a training step: its matrix products, and then the optimizer's reading and writing.
 
         Activations are not counted, nor anything that is not a product: no step can be faster, none will be as fast.
         """
-        return flops / self.flops[precision] + parameters * ADAMW_BYTES / self.bandwidth
+        return flops / self.rate(precision) + parameters * ADAMW_BYTES / self.bandwidth
 
 
 def roof(device: str, timer: Timer, precisions: tuple[str, ...]) -> Roof:

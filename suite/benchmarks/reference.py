@@ -50,7 +50,7 @@ class ReferenceCollator:
         self.tokenizer, self.mlm_probability = tokenizer, mlm_probability
         self._size, self._mask = len(tokenizer), tokenizer.mask_token_id
         self._special = torch.zeros(self._size, dtype=torch.int64)
-        self._special[tokenizer.all_special_ids] = 1
+        self._special[list(tokenizer.all_special_ids)] = 1
         self._seed = torch.empty((), dtype=torch.int64)
         masked, replaced, chosen = (round(_RANGE * mlm_probability * share) for share in (0.8, 0.9, 1.0))
         scale = _RANGE * self._size // max(replaced - masked, 1)

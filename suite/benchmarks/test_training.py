@@ -79,7 +79,7 @@ def contestant(config, tokenizer, tmp_path, device, roof, flops):
                 settle=None if bare else loop.settle,
                 flops=flops * rows,
                 bytes=parameters * limits.ADAMW_BYTES * STEPS,
-                rate=roof.flops[settings.precision],
+                rate=roof.rate(settings.precision),
                 resident=resident,
             )
 

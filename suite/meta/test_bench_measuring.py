@@ -241,9 +241,10 @@ def test_flops_by_counter_and_by_formula():
 
 def test_step_limit_is_products_and_optimizer():
     """One after the other."""
-    roof = limits.Roof({"fp16": 1e12}, 1e9)
+    roof = limits.Roof({"fp16": 1e12, "bf16": 1e9, "fp32": 1e11}, 1e9)
 
     assert roof.step_seconds(flops=10**12, parameters=10**6, precision="fp16") == pytest.approx(1 + 0.028)
+    assert roof.rate("bf16") == roof.rate("fp32") == 1e11
 
 
 def test_paced_trainer_stands_still_between_blocks(tokenizer, tmp_path):

@@ -452,7 +452,7 @@ def partial(document):
 
 
 def outdated(document):
-    document["environment"]["suite"] = "sha256:" + "0" * 64
+    document["environment"]["parts"]["common"] = "0" * 16
 
 
 def relocked(document):

@@ -63,17 +63,17 @@ class ReferenceCollator:
         ids, special = columns.pop("input_ids"), columns.pop("special_tokens_mask", None)
         if special is None:
             special = self._special.to(ids.device)[ids]
-        if ids.device.type == "cpu" and self._compiled:
+        if ids.is_cpu and self._compiled:
             inputs, labels = self._masked(ids.contiguous(), special.contiguous())
         else:
-            whole = mask_tensors if ids.device.type == "cpu" else _fused()
+            whole = mask_tensors if ids.is_cpu else _fused()
             inputs, labels = whole(ids, special, self._size, self._mask, self.mlm_probability)
         return {"input_ids": inputs, **columns, "labels": labels}
 
     def _masked(self, ids: torch.Tensor, special: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         inputs, labels = torch.empty_like(ids), torch.empty_like(ids)
-        addresses = (tensor.data_ptr() for tensor in (ids, special, inputs, labels))
-        seed = self._seed.random_().item() % 2**64
+        seed = self._seed.random_().item()
+        addresses = ids.data_ptr(), special.data_ptr(), inputs.data_ptr(), labels.data_ptr()
         kernel.library().mask(ids.numel(), *addresses, seed, *self._rule)
         return inputs, labels
 
@@ -88,7 +88,8 @@ class ReferenceCollator:
 
 
 def _tensors(batch: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-    return {name: torch.as_tensor(column) for name, column in batch.items()}
+    tensor = torch.Tensor
+    return {name: it if isinstance(it, tensor) else torch.as_tensor(it) for name, it in batch.items()}
 
 
 def _joined(rows: Sequence[Any], count: int) -> torch.Tensor:

@@ -105,6 +105,7 @@ def _parser() -> Usage:
     cause.add_argument("claim", nargs="*", metavar="CLAIM", help="an id of the ledger")
     cause.add_argument("--all", action="store_true", help="each recorded flip that has no cause in the ledger yet")
     cause.add_argument("--record", action="store_true", help="write each cause into the ledger as it is found")
+    cause.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="pairs of releases at a time")
     cause.add_argument("--link", metavar="URL", help="with --record and one claim: where the change can be read")
     cause.add_argument(
         "--results",
@@ -230,7 +231,7 @@ def _culprit(claims: ledger.Ledger, options: argparse.Namespace) -> int:
         found = [flip for flip in found if not culprit.known(flip, claims[flip.claim], listed)]
     unfound = 0
     with culprit.alone():
-        for flip, cause in culprit.causes(found, listed):
+        for flip, cause in culprit.causes(found, listed, options.jobs):
             print(f"{flip}\n  {cause}\n", flush=True)
             if isinstance(cause, culprit.Cause):
                 if options.record:

@@ -1,8 +1,8 @@
 """Which package, and which release of it, changed a verdict: a flip between two neighbouring minors is taken apart.
 
 Both minors have a lock. One package at a time is exchanged between them, and the claim is judged again; then the
-versions of that package between the two locked ones are bisected. The environments stay in `.culprit/`, by the digest
-of what is installed in them: uv links files from its cache, so that one costs little disk and some seconds.
+versions of that package between the two locked ones are bisected. The environments are in `.culprit/`, by the digest of
+what is installed in them, until all flips of the two minors are done: a search that was interrupted finds them there.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -156,18 +157,34 @@ def known(flip: Flip, claim: ledger.Claim, listed: Mapping[str, Release]) -> led
     return None
 
 
-def causes(found: Sequence[Flip], listed: Mapping[str, Release]) -> Iterator[tuple[Flip, Cause | Unfound]]:
-    """The cause of each flip, or why there is none, as it is found. Flips of one pair of releases share runs."""
+def causes(
+    found: Sequence[Flip], listed: Mapping[str, Release], jobs: int = 1
+) -> Iterator[tuple[Flip, Cause | Unfound]]:
+    """The cause of each flip, or why there is none, as it is found, `jobs` pairs of releases at a time.
+
+    Flips of one pair share runs.
+    """
     pairs: dict[tuple[str, str], list[Flip]] = {}
     for flip in found:
         pairs.setdefault((flip.older, flip.newer), []).append(flip)
-    for (older, newer), own in pairs.items():
-        pair = Pair(listed[older], listed[newer], own)
+
+    def search(own: Sequence[Flip]) -> list[tuple[Flip, Cause | Unfound]]:
+        pair = Pair(listed[own[0].older], listed[own[0].newer], own)
+        made: list[tuple[Flip, Cause | Unfound]] = []
         for flip in own:
             try:
-                yield flip, find(flip, pair)
+                made.append((flip, find(flip, pair)))
             except Unfound as error:
-                yield flip, error
+                made.append((flip, error))
+        pair.clear()
+        return made
+
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            for ended in as_completed([pool.submit(search, own) for own in pairs.values()]):
+                yield from ended.result()
+        finally:  # an error, or Ctrl-C: what has begun ends
+            pool.shutdown(cancel_futures=True)
 
 
 # --- two neighbours, and mixtures of them -----------------------------------------------------------------------------
@@ -203,7 +220,7 @@ class Pair:
     def __init__(self, older: Release, newer: Release, flips: Sequence[Flip] = (), folder: Path = FOLDER) -> None:
         self.releases = {"older": older, "newer": newer}
         self.older, self.newer = environment.locked(older.lock), environment.locked(newer.lock)
-        self.flips, self.folder = flips, folder
+        self.flips, self.folder = flips, folder / f"{older.minor}-{newer.minor}"
         self._trials: dict[tuple[tuple[str, str], ...], Trial] = {}
         self._usual: set[str] = set()
 
@@ -231,6 +248,10 @@ class Pair:
         """Judge on one side's lock with packages of the other side's."""
         other = self.newer if side == "older" else self.older
         return self.trial(side, {name: other.get(name) for name in packages})
+
+    def clear(self) -> None:
+        """Remove the environments: each has some 90 MB of bytecode of its own."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _judge(self, label: str, pins: Mapping[str, str], changes: Mapping[str, str | None]) -> Trial:
         others = {**self.newer, **self.older, **pins}  # what a package asks for and `pins` lack comes from a lock, too
@@ -267,6 +288,7 @@ def build(pins: Mapping[str, str], others: Mapping[str, str], folder: Path = FOL
     if (place / READY).exists():
         return place
     shutil.rmtree(place, ignore_errors=True)
+    place.parent.mkdir(parents=True, exist_ok=True)
     _uv("venv", "--quiet", "--python=3.11", str(place))
     (place / "pins.txt").write_text(wanted, encoding="utf-8")
     (place / "overrides.txt").write_text(overrides, encoding="utf-8")

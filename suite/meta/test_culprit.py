@@ -219,6 +219,38 @@ def test_each_mixture_is_judged_once():
     assert pair.made == ["4.45 as locked", "4.45 with transformers 4.46.3"]
 
 
+def test_pairs_are_searched_side_by_side(monkeypatch, tmp_path):
+    """Each flip comes back once, with its cause or why there is none; what was installed for it is removed."""
+    others = [
+        culprit.Flip(CLAIM, older, newer, "holds", "refuted", ()) for older, newer in (("5.1", "5.2"), ("4.44", "4.45"))
+    ]
+    made = []
+
+    def find(flip, pair):
+        (pair.folder / "environment").mkdir(parents=True)
+        made.append(pair.folder)
+        if flip is FLIP:
+            raise culprit.Unfound("nothing explains it")
+        return culprit.Cause(flip, "transformers", "5.2.0", "5.1.0")
+
+    class Here(culprit.Pair):
+        def __init__(self, older, newer, flips):
+            super().__init__(older, newer, flips, tmp_path)
+
+    monkeypatch.setattr(culprit, "find", find)
+    monkeypatch.setattr(culprit, "Pair", Here)
+
+    found = dict(culprit.causes([FLIP, *others], LISTED, jobs=2))
+
+    assert {flip: type(cause) for flip, cause in found.items()} == {
+        FLIP: culprit.Unfound,
+        others[0]: culprit.Cause,
+        others[1]: culprit.Cause,
+    }
+    assert len(set(made)) == 3
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_two_searches_at_once(tmp_path):
     """The second is refused while the first makes environments."""
     with culprit.alone(tmp_path), pytest.raises(culprit.CulpritError, match="another search"), culprit.alone(tmp_path):

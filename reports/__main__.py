@@ -81,7 +81,7 @@ def _parser() -> Usage:
 
     run_all = commands.add_parser("sweep", help="run the suite on releases, each in its tox environment; resumes")
     run_all.add_argument("minor", nargs="*", metavar="MINOR", help="as 4.57; without: all that are listed")
-    run_all.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="releases at a time")
+    run_all.add_argument("--jobs", type=sweep.jobs, default=os.cpu_count() or 1, metavar="N", help="releases at a time")
     run_all.set_defaults(run=_sweep)
 
     matrix.add(commands)
@@ -105,7 +105,9 @@ def _parser() -> Usage:
     cause.add_argument("claim", nargs="*", metavar="CLAIM", help="an id of the ledger")
     cause.add_argument("--all", action="store_true", help="each recorded flip that has no cause in the ledger yet")
     cause.add_argument("--record", action="store_true", help="write each cause into the ledger as it is found")
-    cause.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="pairs of releases at a time")
+    cause.add_argument(
+        "--jobs", type=sweep.jobs, default=os.cpu_count() or 1, metavar="N", help="pairs of releases at a time"
+    )
     cause.add_argument("--link", metavar="URL", help="with --record and one claim: where the change can be read")
     cause.add_argument(
         "--results",

@@ -55,6 +55,13 @@ class Row:
         return f"{self.minor:<6}{figures}{self.seconds:>6.0f} s"
 
 
+def jobs(text: str) -> int:
+    """How many at a time, as the command line says it. ValueError unless it is one or more."""
+    if (number := int(text)) < 1:
+        raise ValueError(text)
+    return number
+
+
 def done(releases: Sequence[Release], folder: Path = FOLDER) -> dict[Release, Row]:
     """The rows of the releases that need not be run again, from their results."""
     parts, check, rows = environment.partition(), results.schema_check(), {}

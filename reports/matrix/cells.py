@@ -85,6 +85,12 @@ def _key(at: Combination, lock: str, suite: str) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
 
 
+def verdict(claims: Mapping[str, Any], claim: str) -> str:
+    """What a result says of a claim, with the reason where it says nothing."""
+    table = claims.get(claim, {})
+    return " ".join(str(table[word]) for word in ("verdict", "reason") if table.get(word)) or "absent"
+
+
 def line(row: sweep.Row) -> str:
     """A row as it is printed: a problem in full, for it says what to do."""
     return str(row) if row.counts is not None else f"{row.minor}: {row.problem}"
@@ -94,11 +100,12 @@ class Results:
     """The folder of a matrix: one document a cell, and an index of what was accepted.
 
     The index has a line for each document with its size and time of writing: as long as they are the same the document
-    is not read again, which would take minutes for ten thousand. It also has what each cell took.
+    is not read again, which would take minutes for ten thousand. It also has what each cell took, on which engine, and
+    the digest of its verdicts.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, engine: str = "") -> None:
+        self.folder, self._engine = folder, engine
         self._parts = environment.partition()
         try:
             self._check = results.schema_check()
@@ -177,11 +184,14 @@ class Results:
 
     def _enter(self, cell: Cell, path: Path, result: results.Result, build: float, run: float) -> None:
         stat = path.stat()
+        verdicts = json.dumps([[claim, verdict(result.claims, claim)] for claim in sorted(result.claims)])
         entry = {
             "key": cell.key,
             "version": cell.at.release.version,
             "device": cell.at.device,
             "arguments": list(cell.at.arguments),
+            "engine": self._engine,
+            "verdicts": hashlib.sha256(verdicts.encode()).hexdigest()[:12],
             "stat": [stat.st_mtime_ns, stat.st_size],
             "counts": sweep.counts(result),
             "build": round(build, 2),

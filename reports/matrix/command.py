@@ -39,7 +39,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--engine", choices=["local", "ray"], default="local", help="processes here, or Ray")
     parser.add_argument("--address", metavar="HOST:PORT", help="of a Ray cluster; without: RAY_ADDRESS, or a local one")
     parser.add_argument(
-        "--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="cells at a time, on this machine"
+        "--jobs", type=sweep.jobs, default=os.cpu_count() or 1, metavar="N", help="cells at a time, on this machine"
     )
     parser.add_argument("--limit", type=float, default=LIMIT, metavar="SECONDS", help="for building, and for a run")
     parser.add_argument("--results", type=Path, default=FOLDER, metavar="FOLDER", help="without: results/matrix")
@@ -52,8 +52,8 @@ def add(commands: Any) -> None:
 
 def run(_: Ledger, options: argparse.Namespace) -> int:
     """Do what was asked for; returns the exit code. Raises MatrixError."""
-    if options.jobs < 1 or (options.address and options.engine != "ray") or (options.against and not options.collect):
-        said = "--jobs is 1 or more, --address goes with --engine ray, --against with --collect"
+    if (options.address and options.engine != "ray") or (options.against and not options.collect):
+        said = "--address goes with --engine ray, --against with --collect"
         print(f"matrix: {said}", file=sys.stderr)
         return 4
     if options.find_patches:
@@ -66,7 +66,7 @@ def run(_: Ledger, options: argparse.Namespace) -> int:
     found, problems = cells.resolve(matrix, options.results, options.jobs, ask=not options.dry_run)
     if options.cell:
         found, problems = cells.chosen(found, options.cell), {}
-    known = Results(options.results)
+    known = Results(options.results, options.engine)
     taken = cells.estimates(found, durations.read() | known.entries)
     found.sort(key=lambda cell: -taken[cell.key])
     if options.export:
@@ -149,17 +149,12 @@ def _differences(found: Iterable[Cell], options: argparse.Namespace) -> int:
             print(f"{cell.name}: {error}")
             other += 1
             continue
-        differing = [claim for claim in {*here, *there} if _verdict(here, claim) != _verdict(there, claim)]
+        differing = [claim for claim in {*here, *there} if cells.verdict(here, claim) != cells.verdict(there, claim)]
         same, other = same + (not differing), other + bool(differing)
         for claim in sorted(differing):
-            print(f"{cell.name}: {claim}: {_verdict(here, claim)}, there {_verdict(there, claim)}")
+            print(f"{cell.name}: {claim}: {cells.verdict(here, claim)}, there {cells.verdict(there, claim)}")
     print(f"{same} cells with the same verdicts as in {options.against}, {other} without", file=sys.stderr)
     return 1 if other else 0
-
-
-def _verdict(claims: Any, claim: str) -> str:
-    table = claims.get(claim, {})
-    return " ".join(str(table[word]) for word in ("verdict", "reason") if table.get(word)) or "absent"
 
 
 def _list(

@@ -14,18 +14,19 @@ from reports import archive
 from reports.matrix import spec
 
 PATH = Path(__file__).parent / "durations.csv"
-COLUMNS = ("version", "device", "build", "run")
+
+#: A row says what a cell took, in seconds, on which engine, and the digest of its verdicts: engines have to agree.
+COLUMNS = ("version", "device", "engine", "verdicts", "build", "run")
 
 
-def read(path: Path = PATH) -> dict[str, Mapping[str, Any]]:
+def read() -> dict[str, Mapping[str, Any]]:
     """The recorded durations, in seconds, by the row's number: as the entries of an index. Raises MatrixError."""
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with PATH.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file, strict=True))
         return {
             f"recorded {number}": {
-                "version": row["version"],
-                "device": row["device"],
+                **{name: row[name] for name in ("version", "device", "engine", "verdicts")},
                 "arguments": [],
                 "build": float(row["build"]),
                 "run": float(row["run"]),
@@ -33,16 +34,19 @@ def read(path: Path = PATH) -> dict[str, Mapping[str, Any]]:
             for number, row in enumerate(rows)
         }
     except (OSError, csv.Error, KeyError, ValueError) as error:
-        raise spec.MatrixError(f"{path}: not a list of durations ({type(error).__name__}: {error})") from error
+        raise spec.MatrixError(f"{PATH}: not a list of durations ({type(error).__name__}: {error})") from error
 
 
 def keep(entries: Iterable[Mapping[str, Any]]) -> int:
-    """Record what the full runs in an index took, in place of what was recorded; returns the exit code."""
-    rows = [tuple(entry[name] for name in COLUMNS) for entry in entries if not entry["arguments"]]
-    if not rows:
+    """Record what the full runs in an index took, in place of those of the same engine; returns the exit code."""
+    new = [tuple(entry[name] for name in COLUMNS) for entry in entries if not entry["arguments"]]
+    if not new:
         raise spec.MatrixError("no cell of a full run is in the results: nothing is recorded")
-    archive.write(PATH, _text(COLUMNS, sorted(rows, key=lambda row: _numbers(row[0]))))
-    print(f"{len(rows)} durations are recorded; make the table of README.md anew (--simulate)", file=sys.stderr)
+    engines = {row[2] for row in new}
+    old = [tuple(entry[name] for name in COLUMNS) for entry in read().values() if entry["engine"] not in engines]
+    rows = sorted((*old, *new), key=lambda row: (_numbers(row[0]), row))
+    archive.write(PATH, _text(COLUMNS, rows))
+    print(f"{len(new)} durations are recorded; make the table of README.md anew (--simulate)", file=sys.stderr)
     return 0
 
 

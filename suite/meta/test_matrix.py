@@ -561,3 +561,29 @@ def test_table_is_that_of_the_recorded_durations():
     """README.md of the matrix has what `--simulate` prints now."""
     text = (HOUSE / "reports" / "matrix" / "README.md").read_text(encoding="utf-8")
     assert simulate.table(durations.read().values()) in text
+
+
+# --- what is recorded -------------------------------------------------------------------------------------------------
+
+
+def test_durations_of_an_engine_are_exchanged(monkeypatch, tmp_path):
+    """Those of the other engine stay; parts of the suite are not recorded."""
+    path = tmp_path / "durations.csv"
+    path.write_text(",".join(durations.COLUMNS) + "\n5.0.0,cpu,ray,abc,1.0,2.0\n5.0.0,cpu,local,abc,3.0,4.0\n")
+    monkeypatch.setattr(durations, "PATH", path)
+    entry = dict(zip(durations.COLUMNS, ("4.57.6", "cpu", "local", "def", 5.0, 6.0), strict=True))
+
+    durations.keep([entry | {"arguments": []}, entry | {"version": "5.1.0", "arguments": ["--slide", "33"]}])
+
+    assert path.read_text().splitlines()[1:] == ["4.57.6,cpu,local,def,5.0,6.0", "5.0.0,cpu,ray,abc,1.0,2.0"]
+    with pytest.raises(spec.MatrixError, match="no cell of a full run"):
+        durations.keep([])
+
+
+def test_both_engines_were_recorded_with_equal_verdicts():
+    """On the same releases."""
+    verdicts = {"local": {}, "ray": {}}
+    for row in durations.read().values():
+        verdicts[row["engine"]][row["version"], row["device"]] = row["verdicts"]
+    assert verdicts["local"]
+    assert verdicts["local"] == verdicts["ray"]

@@ -58,10 +58,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         raise pytest.UsageError("--device cuda: torch sees no GPU here; without the option the CPU is measured")
     from suite.benchmarks.run import Run
 
-    keyword, long = config.option.keyword, config.option.long
-    selection = [f"-k {keyword}"] if keyword else []
+    selection = [f"-k {config.option.keyword}"] if config.option.keyword else []
     parts = [str(it) for it in config.args if "::" in str(it) or str(it).endswith(".py")]
-    config.stash[RUN] = Run(device, config.option.figures, config.option.pairs, selection + parts + ["--long"] * long)
+    config.stash[RUN] = Run(device, config.option.figures, config.option.pairs, selection + parts)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -88,16 +88,17 @@ def partition(house: Path = HOUSE) -> Callable[[Mapping[str, str]], dict[str, st
     specs = dict(_files(house, _SPECS))
     named = {name: sorted(claims.keys() & set(_TEXT.findall(text.decode()))) for name, text in specs.items()}
     unnamed = sorted(claims.keys() - set(itertools.chain(*named.values())))
+    hashed = {name: hashlib.sha256(text) for name, text in (*specs.items(), (COMMON, common))}
 
     def digests(versions: Mapping[str, str]) -> dict[str, str]:
-        def digest(content: bytes, ids: Sequence[str]) -> str:
-            found = hashlib.sha256(content)
+        def digest(name: str, ids: Sequence[str]) -> str:
+            found = hashed[name].copy()
             for claim in map(claims.__getitem__, ids):
                 expected = (claim.holds_on(versions), claim.refuted_by) if claim.executable else None
                 found.update(repr((claim.id, expected, claim.not_run, claim.not_executable)).encode())
             return found.hexdigest()[:16]
 
-        return {COMMON: digest(common, unnamed)} | {name: digest(specs[name], named[name]) for name in specs}
+        return {COMMON: digest(COMMON, unnamed)} | {name: digest(name, named[name]) for name in specs}
 
     return digests
 

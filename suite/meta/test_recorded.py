@@ -4,9 +4,11 @@ the ledger."""
 from functools import cache
 
 import pytest
+from packaging.version import Version
 
 from fixtures.releases import beside, releases
 from reports import archive, environment, ledger, results
+from reports.ranges import minor
 
 LISTED = releases() | beside(releases())
 RECORDED = archive.recorded() | archive.beside()
@@ -17,10 +19,19 @@ def read(name):
     return results.read(RECORDED[name])
 
 
-def test_only_listed_releases_are_recorded():
-    """The newest one at least."""
-    assert set(RECORDED) <= set(LISTED)
-    assert list(releases())[-1] in RECORDED
+def test_each_listed_release_is_recorded():
+    """Those beside other majors, too; and nothing else is."""
+    assert set(RECORDED) == set(LISTED)
+
+
+def test_results_are_of_one_suite():
+    """Whatever has changed since they were recorded has changed for all of them: no release was run with other specs."""
+    current = environment.partition()
+    own = {name: read(name).environment for name in RECORDED}
+    changed = {name: environment.differing(it.parts, current(it.packages)) for name, it in own.items()}
+    parts = set().union(*changed.values())
+    mixed = [part for part in parts if not all(part in found for found in changed.values())]
+    assert mixed == []
 
 
 def test_archive_is_small():
@@ -52,3 +63,21 @@ def test_ledger_and_recorded_verdicts_agree(name):
         and (verdict == "holds") != claim.holds_on(packages)
     ]
     assert disagree == []
+
+
+def test_ranges_end_where_something_was_measured():
+    """A range begins and ends at a release on which its claim was judged, or at the one that is its measured cause.
+
+    Claims that are slow are judged on no recorded release.
+    """
+    loose = []
+    for claim in (claim for claim in ledger.load() if claim.executable and claim.holds):
+        judged = [read(name) for name in RECORDED if read(name).claims[claim.id]["verdict"] in ("holds", "refuted")]
+        for package, ranges in claim.holds.items():
+            known = {Version(minor(result.environment.packages[package])) for result in judged}
+            known |= {Version(flip.version) for flip in claim.flips if flip.package == package}
+            bounds = [bound for specifiers in ranges for bound in specifiers]
+            loose += [
+                f"{claim.id}: {package}{bound}" for bound in bounds if judged and Version(bound.version) not in known
+            ]
+    assert loose == []

@@ -54,6 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
     ) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 3
+    except OSError as error:  # a full disk, a folder that may not be written: files are written whole or not at all
+        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
+        return 3
 
 
 def _parser() -> Usage:

@@ -147,10 +147,15 @@ def _parsed(folder: Path, _state: tuple[int, int, int] | None) -> Mapping[str, A
 
 
 def write(path: Path, text: str) -> None:
-    """Write a file in one step: a reader sees the old one or the new one, never half of it."""
+    """Write a file in one step: a reader sees the old one or the new one, never half of it.
+
+    Raises OSError with the file's name: a full disk, a folder that may not be written.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         partial.write_text(text, encoding="utf-8")
         partial.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         partial.unlink(missing_ok=True)

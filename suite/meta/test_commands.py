@@ -51,6 +51,24 @@ def test_unusable_results_are_refused(tmp_path):
     assert done.stderr.startswith("UnreadableResult: ")
 
 
+def test_disk_that_is_full(tmp_path):
+    """What cannot be written whole is not written: an error with the name, and the old file stays."""
+    page = tmp_path / "page.html"
+    page.write_text("old")
+    limited = "import resource, runpy; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)); "
+    command = f"{limited}runpy.run_module('reports', run_name='__main__')"
+
+    done = subprocess.run(
+        [sys.executable, "-c", command, "build", "--format", "json", "-o", str(page)],
+        cwd=HOUSE,
+        capture_output=True,
+        text=True,
+    )
+
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (3, f"{page}: File too large")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+
+
 @pytest.mark.parametrize("arguments", [(), ("build-castle",), ("show",), ("show", "a.json", "b.json")])
 def test_wrong_usage_has_its_own_exit_code(arguments):
     """Wrong arguments exit with 4, as with pytest."""

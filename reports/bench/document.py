@@ -198,7 +198,7 @@ def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     """A part that was measured later, put into a whole."""
     check_same_device(old, new)
     groups = {figure["group"] for figure in new["figures"]}
-    names = {entry["name"] for entry in new["not_run"]} | groups
+    names = {entry["name"] for entry in new["not_run"]} | groups | set(new["selection"])
     return {
         **old,
         "roof": new.get("roof") or old.get("roof"),

@@ -58,9 +58,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         raise pytest.UsageError("--device cuda: torch sees no GPU here; without the option the CPU is measured")
     from suite.benchmarks.run import Run
 
-    selection = [f"-k {config.option.keyword}"] if config.option.keyword else []
-    parts = [str(it) for it in config.args if "::" in str(it) or str(it).endswith(".py")]
-    config.stash[RUN] = Run(device, config.option.figures, config.option.pairs, selection + parts)
+    config.stash[RUN] = Run(device, config.option.figures, config.option.pairs)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -73,6 +71,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if reason := _not_run(item, run.device):
             run.skip(item.name, reason)
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """A run of a part names its benchmarks: what is on record of those is then replaced."""
+    config = session.config
+    if config.option.keyword or any("::" in it or it.endswith(".py") for it in map(str, config.args)):
+        config.stash[RUN].selection = [item.name for item in session.items]
 
 
 def _not_run(item: pytest.Item, device: str) -> str | None:

@@ -96,8 +96,7 @@ def _main(options: Any, home: Path) -> int:
             except document.BenchError as error:
                 print(f"{type(error).__name__}: {error}", file=sys.stderr)
                 return 3
-        name = f"{processes} processes" if processes > 1 else "1 process"
-        run.figures.append(document.Figure(GROUP, name, "subject", work, samples, None, measured))
+        run.figures.append(document.Figure(_group(processes), "Trainer", "subject", work, samples, None, measured))
         made = run.document(complete=True) | {"selection": ["processes"]}
         options.figures.parent.mkdir(parents=True, exist_ok=True)
         archive.write(options.figures, document.text(made))
@@ -105,7 +104,8 @@ def _main(options: Any, home: Path) -> int:
     return 0
 
 
-GROUP = "training, processes, 16 x 128 each"
+def _group(processes: int) -> str:
+    return f"training in {processes} {'process' if processes == 1 else 'processes'}, 16 x 128 each"
 
 
 def _efficiency(alone: Any, run: Any, samples: list[float]) -> float:
@@ -115,7 +115,7 @@ def _efficiency(alone: Any, run: Any, samples: list[float]) -> float:
     from reports.bench import document
 
     document.check_same_device(alone, run.document(complete=False))
-    own = [it for it in alone["figures"] if it["group"] == GROUP and it["measured"].get("processes") == 1]
+    own = [it for it in alone["figures"] if it["group"] == _group(1)]
     if not own:
         raise document.BenchError("--alone has no figures of one process; run this module without torchrun first")
     return round(own[0]["seconds"]["median"] / median(samples), 4)

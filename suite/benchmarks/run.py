@@ -59,18 +59,16 @@ class Refused(RuntimeError):
 class Run:
     """The figures so far. With a `path` they are written after each group: an interruption loses one at most."""
 
-    def __init__(
-        self, device: str, path: Path | None = None, pairs: int = statistics.PAIRS, selection: Any = ()
-    ) -> None:
+    def __init__(self, device: str, path: Path | None = None, pairs: int = statistics.PAIRS) -> None:
         self.device, self.path, self.pairs = device, path, pairs
         self.timer: Timer = timer(device)
         self.figures: list[document.Figure] = []
         self.not_run: list[dict[str, str]] = []
         self.evidence: list[dict[str, Any]] = []
+        self.selection: list[str] = []
         self.roof: Any = None
         self._started, self._clock = document.now(), time.monotonic()
         self._machine = machine.describe(device)
-        self._selection = list(selection)
 
     def skip(self, name: str, reason: str) -> None:
         """Put down that something was not run, and why."""
@@ -89,7 +87,7 @@ class Run:
             "started": self._started,
             "seconds": round(time.monotonic() - self._clock, 1),
             "complete": complete,
-            "selection": self._selection,
+            "selection": self.selection,
             "roof": self.roof and {"flops_per_s": self.roof.flops, "bytes_per_s": self.roof.bandwidth},
             "figures": document.figures(self.figures),
             "not_run": self.not_run,

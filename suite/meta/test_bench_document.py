@@ -51,7 +51,7 @@ def made(found=None, **changed):
         "selection": [],
         "roof": None,
         "figures": document.figures(found),
-        "not_run": [{"name": "training in fp16", "reason": "no GPU"}],
+        "not_run": [{"name": "test_growth", "reason": "slow"}, {"name": "training in fp16", "reason": "no GPU"}],
     } | changed
 
 
@@ -159,14 +159,15 @@ def test_part_is_put_into_the_whole(tmp_path):
     """A part that is measured later takes the place of its groups; a whole run takes that of all."""
     folder = tmp_path / "bench"
     document.keep([write(tmp_path, made())], folder)
-    growth = made([figure("map, growth")], selection=["-k growth"], not_run=[])
+    growth = made([figure("map, growth")], selection=["test_growth"], not_run=[])
 
     (path,) = document.keep([write(tmp_path, growth)], folder)
 
     kept = document.read(path)
     assert list(document.by_group(kept)) == ["collator, lists, 16 x 128", "map, growth"]
     assert kept["selection"] == []
-    assert kept["not_run"] == made()["not_run"]
+    assert made()["not_run"][0]["name"] == "test_growth"
+    assert kept["not_run"] == made()["not_run"][1:]
     document.keep([write(tmp_path, made())], folder)
     assert list(document.by_group(document.read(path))) == ["collator, lists, 16 x 128"]
 
@@ -175,7 +176,7 @@ def test_part_of_another_machine_is_refused(tmp_path):
     """Figures of two processors do not come into one record."""
     folder = tmp_path / "bench"
     document.keep([write(tmp_path, made())], folder)
-    other = made(selection=["-k x"], machine=MACHINE | {"processor": "another"})
+    other = made(selection=["test_x"], machine=MACHINE | {"processor": "another"})
 
     with pytest.raises(MixedDevices, match=r"cpu \(a processor, 2 cores\) and cpu \(another, 2 cores\)"):
         document.keep([write(tmp_path, other)], folder)
@@ -210,12 +211,12 @@ def test_two_runs_are_compared(tmp_path, capsys):
 def test_marks():
     """Interrupted, a part, not alone on the GPU: said in the terminal."""
     busy = GPU | {"end": SEEN | {"others": 2}}
-    one = made(complete=False, selection=["-k x"], device="GPU", machine=MACHINE | {"gpu": busy})
+    one = made(complete=False, selection=["test_x"], device="GPU", machine=MACHINE | {"gpu": busy})
 
     text = "\n".join(tables.lines(one))
 
     assert "! interrupted" in text
-    assert "! a part only: -k x" in text
+    assert "! a part only: test_x" in text
     assert "! other processes were on the GPU" in text
     assert "driver 580.1" in text
 

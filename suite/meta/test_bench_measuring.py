@@ -426,3 +426,5 @@ def test_two_processes_under_torchrun(tmp_path):
     assert figure["measured"]["processes"] == 2
     assert figure["measured"]["efficiency"] > 0
     assert figure["work"]["tokens"] == 2 * document.read(alone)["figures"][0]["work"]["tokens"]
+    _, record = document.keep([alone, both], tmp_path / "bench")
+    assert [it["measured"]["processes"] for it in document.read(record)["figures"]] == [1, 2]

@@ -38,6 +38,9 @@ Specs = list[pytest.Item]
 PATIENCE = 120
 LONG_PATIENCE = 600
 
+#: What a slow spec counts: those of other claims are not run with `--all-claims` either.
+SLOW = 100
+
 #: Claims drawn beside those that have to notice; of their specs as many are run as take this time (processor time, s).
 SAMPLE = 12
 SAMPLE_SECONDS = 0.5
@@ -48,7 +51,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--lies", type=Path, metavar="FOLDER", required=True, help="write what came of each lie there")
     group.addoption("--lie", metavar="NAME", action="append", help="try this lie alone (may be repeated)")
     group.addoption("--truth", action="store_true", help="first run the claims concerned without a lie")
-    group.addoption("--all-claims", action="store_true", help="run every claim against every lie")
+    group.addoption("--all-claims", action="store_true", help="run every claim that is not slow against every lie")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -150,7 +153,9 @@ class Trial:
         for item in session.items:
             if self.policy.CLAIMED in item.stash:
                 self.items.setdefault(item.stash[self.policy.CLAIMED][0].id, []).append(item)
-        self.quick = sorted(claim for claim, items in self.items.items() if all(_costs(item) == 1 for item in items))
+        costs = {claim: max(map(_costs, items)) for claim, items in self.items.items()}
+        self.quick = sorted(claim for claim, cost in costs.items() if cost == 1)
+        self.all_but_slow = sorted(claim for claim, cost in costs.items() if cost < SLOW)
 
     def check(self, wanted: list[Lie]) -> None:
         """Raises UsageError if a lie names a claim of which nothing was collected."""
@@ -172,12 +177,15 @@ class Trial:
                 work.append((f"{TRUTH}{family}", None, specs, []))
         for lie in sorted(wanted, key=lambda lie: (-sum(map(_costs, self._specs(lie.claims))), lie.name)):
             concerned = sorted(self._specs(lie.claims), key=self.session.items.index)  # modules one after the other
-            work.append((lie.name, lie, concerned, self._specs(self._others(lie))))
+            others = self._specs(self._others(lie))
+            if self.session.config.option.all_claims:
+                others.sort(key=self.session.items.index)
+            work.append((lie.name, lie, concerned, others))
         return work
 
     def _others(self, lie: Lie) -> list[str]:
         if self.session.config.option.all_claims:
-            return sorted(set(self.items) - set(lie.claims))
+            return [claim for claim in self.all_but_slow if claim not in lie.claims]
         others = [claim for claim in self.quick if claim not in lie.claims]
         return random.Random(lie.name).sample(others, min(SAMPLE, len(others)))
 
@@ -204,7 +212,8 @@ class Trial:
             os.killpg(child, signal.SIGKILL)
 
         signal.signal(signal.SIGALRM, give_up)
-        signal.alarm(PATIENCE if lie and not any(item.get_closest_marker("slow") for item in items) else LONG_PATIENCE)
+        long = not lie or self.session.config.option.all_claims or any(map(_is_slow, items))
+        signal.alarm(LONG_PATIENCE if long else PATIENCE)
         said: dict[str, Any] = {}
         with os.fdopen(reading) as pipe:
             for line in pipe:
@@ -259,12 +268,16 @@ class Trial:
 
 def _costs(item: Any) -> int:
     """A guess at how long a spec takes, in those that take little: it decides the order, and what is never a sample."""
-    if item.get_closest_marker("slow"):
-        return 100
+    if _is_slow(item):
+        return SLOW
     fixtures = item._fixtureinfo.name2fixturedefs
     if "fresh_process" in fixtures:
         return 20
     return 2 if any(definitions[-1].scope == "module" for definitions in fixtures.values()) else 1
+
+
+def _is_slow(item: pytest.Item) -> bool:
+    return item.get_closest_marker("slow") is not None
 
 
 def _noticed(specs: Any) -> dict[str, str]:

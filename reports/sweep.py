@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -129,10 +130,14 @@ def _run(release: Release, folder: Path, processes: list[subprocess.Popen[bytes]
             document = renew.renewed(ledger.load(), results.read(result), results.read(made))
             results.write(document, result)
             made.unlink()
-        return Row(release.minor, counts(results.read(result)), None, seconds)
+        row = Row(release.minor, counts(results.read(result)), None, seconds)
     except results.ResultError as error:
         problem = last_words(log.read_text(encoding="utf-8", errors="replace")) or str(error)
         return Row(release.minor, None, f"no result: {problem} (see {log.name})", seconds)
+    # A third of all environments' disk is bytecode, and a release that is done is not run again soon.
+    for cache in (environment.HOUSE / ".tox" / release.environment).rglob("__pycache__"):
+        shutil.rmtree(cache, ignore_errors=True)
+    return row
 
 
 def counts(result: results.Result) -> dict[str, int]:

@@ -88,6 +88,7 @@ def _run(found: Sequence[Cell], broken: Sequence[sweep.Row], known: Results, opt
     left = [cell for cell in found if not there[cell.key]]
     count, codes = len(found) + len(broken), []
     started, spent = time.monotonic(), 0.0
+    ends: list[float] = []
     for row in (*rows, *broken):
         codes.append(row.code)
         print(f"{cells.line(row)}  {len(codes)}/{count}", flush=True)
@@ -95,7 +96,7 @@ def _run(found: Sequence[Cell], broken: Sequence[sweep.Row], known: Results, opt
         row = known.accept(cell, outcome)
         codes.append(row.code)
         spent += outcome.build + outcome.run
-        wall = time.monotonic() - started
+        ends.append(wall := time.monotonic() - started)
         more = wall / (len(codes) - len(rows) - len(broken)) * (count - len(codes))
         place = f" on {outcome.node}" if options.engine == "ray" and outcome.node else ""
         print(
@@ -106,9 +107,15 @@ def _run(found: Sequence[Cell], broken: Sequence[sweep.Row], known: Results, opt
         wall = time.monotonic() - started
         print(f"{len(left)} cells ran: {spent:.1f} s of cells in {wall:.1f} s of wall time", file=sys.stderr)
         if not options.address:
-            beyond = (wall * min(options.jobs, len(left)) - spent) / len(left)
-            share = spent / wall / min(options.jobs, len(left))
-            print(f"{share:.1%} of {options.jobs} workers' time, {beyond:.2f} s beside a cell", file=sys.stderr)
+            workers = min(options.jobs, len(left))
+            # When no cell waits any more, each one that ends leaves a worker idle: that is the matrix's, not the engine's.
+            idle = sum(wall - end for end in ends[-workers:])
+            busy = wall * workers - idle
+            print(
+                f"{spent / busy:.1%} of {workers} workers' time while cells waited, {(busy - spent) / len(left):.2f} s "
+                f"beside a cell; {idle:.0f} s idle at the end",
+                file=sys.stderr,
+            )
     return max(codes, default=0)
 
 

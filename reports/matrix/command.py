@@ -108,7 +108,7 @@ def _run(found: Sequence[Cell], broken: Sequence[sweep.Row], known: Results, opt
         print(f"{len(left)} cells ran: {spent:.1f} s of cells in {wall:.1f} s of wall time", file=sys.stderr)
         if not options.address:
             workers = min(options.jobs, len(left))
-            # When no cell waits any more, each one that ends leaves a worker idle: that is the matrix's, not the engine's.
+            # When no cell waits any more, each one that ends leaves a worker idle: not the engine's doing.
             idle = sum(wall - end for end in ends[-workers:])
             busy = wall * workers - idle
             print(

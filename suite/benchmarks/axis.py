@@ -17,6 +17,7 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,12 +46,14 @@ class Worker:
 
     def __init__(self, python: Path, device: str) -> None:
         self._python = python
+        # A file, not a pipe: nobody reads while it works, and a full pipe would stop it for ever.
+        self._says = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
             [str(python), "-m", "suite.benchmarks.worker", device],
             cwd=HOUSE,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._says,
             text=True,
             env={name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
         )
@@ -72,8 +75,9 @@ class Worker:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            assert self._process.stderr is not None
-            said = self._process.stderr.read().strip().splitlines() or ["it says nothing"]
+            self._process.wait()
+            self._says.seek(0)
+            said = self._says.read().decode(errors="replace").strip().splitlines() or ["it says nothing"]
             raise WorkerError(f"{self._python}: the process ended: {said[-1][:300]}")
         return dict(json.loads(line))
 
@@ -81,6 +85,7 @@ class Worker:
         """End it."""
         self._process.kill()
         self._process.communicate()
+        self._says.close()
 
 
 def measure(pythons: Sequence[Path], device: str, rounds: int, workloads: Sequence[str], path: Path) -> dict[str, Any]:

@@ -47,7 +47,7 @@ class Worker:
     def __init__(self, python: Path, device: str) -> None:
         self._python = python
         # A file, not a pipe: nobody reads while it works, and a full pipe would stop it for ever.
-        self._says = tempfile.TemporaryFile()
+        self._says = tempfile.TemporaryFile()  # noqa: SIM115 (`close` does)
         self._process = subprocess.Popen(
             [str(python), "-m", "suite.benchmarks.worker", device],
             cwd=HOUSE,

@@ -79,7 +79,7 @@ def test_map(measure, tokenizer, on_disk, tmp_path, stage):
     text = tokenizer if stage == "tokenize" else None
     contestants = [
         Contestant(
-            f"{processes} processes",
+            "1 process" if processes == 1 else f"{processes} processes",
             partial(mapped, *arguments, processes, text),
             tokens=tokens,
             rows=ROWS,

@@ -13,6 +13,12 @@ from typing import Any
 
 from reports.bench import document, tables
 
+#: Rates further apart than this are drawn on a logarithmic scale.
+WIDE = 30
+
+#: Inches: the width of a plot, what stands left of it beside labels, below it, and a letter of a label.
+WIDTH, LEFT, BELOW, LETTER = 9.0, 0.3, 0.6, 0.085
+
 INK, RATE, BOUND = "#010101", "#020202", "#030303"
 _VARIABLES = {INK: "--ink", RATE: "--holds", BOUND: "--refuted"}
 
@@ -47,24 +53,42 @@ def _plots(made: Mapping[str, Any]) -> Iterator[_Drawn]:
     for group, own in groups.items():
         if any(it["contestant"] == "bare loop, batches on the device" for it in own):
             yield _waterfall(group, own)
+    if made["kind"] == "axis":
+        yield from (_axis(group, own) for group, own in groups.items())
+        return
+    families: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for group, own in groups.items():
-        yield _axis(group, own) if made["kind"] == "axis" else _throughput(group, own)
+        families.setdefault((_SIZE.sub("", group), tables.rate(own[0])[0]), []).extend(own)
+    for (family, _), own in families.items():
+        yield _throughput(family, own)
 
 
-def _throughput(group: str, own: Sequence[Mapping[str, Any]]) -> _Drawn:
+#: The end of a group's name that says how much: groups that differ in it alone are one plot.
+_SIZE = re.compile(r", ([\d,]+ (?:x \d+|rows))$")
+
+
+def _throughput(title: str, own: Sequence[Mapping[str, Any]]) -> _Drawn:
     rates = [tables.rate(it) for it in own]
-    names = [it["contestant"] for it in own]
+    several = len({it["group"] for it in own}) > 1
+    names = [
+        f"{size[1]}: {it['contestant']}" if several and (size := _SIZE.search(it["group"])) else it["contestant"]
+        for it in own
+    ]
     unit = rates[0][0]
 
     def draw(axes: Any) -> None:
         places = range(len(own))
         medians = [rate[1] for rate in rates]
         spread = [[median - low for _, median, low, _ in rates], [high - median for _, median, _, high in rates]]
-        axes.barh(places, medians, color=RATE, height=0.5)
-        axes.errorbar(medians, places, xerr=spread, fmt="none", ecolor=INK, capsize=3)
+        if max(medians) > WIDE * min(medians):  # the short bars could not be seen
+            axes.errorbar(medians, places, xerr=spread, fmt="o", color=RATE, ecolor=INK, capsize=3)
+            axes.set_xscale("log")
+        else:
+            axes.barh(places, medians, color=RATE, height=0.5)
+            axes.errorbar(medians, places, xerr=spread, fmt="none", ecolor=INK, capsize=3)
+            axes.set_xlim(left=0)
         axes.set_yticks(list(places), names)
         axes.invert_yaxis()
-        axes.set_xlim(left=0)
         axes.set_xlabel(unit)
 
     rows = tuple(
@@ -72,18 +96,18 @@ def _throughput(group: str, own: Sequence[Mapping[str, Any]]) -> _Drawn:
             name,
             tables.number(median),
             f"{tables.number(low)} to {tables.number(high)}",
-            "not measured" if (share := tables.of_limit(it)) is None else f"{share:.0%}",
+            "not measured" if (share := tables.of_limit(it)) is None else f"{share:.1%}",
             tables.difference(it["versus"]),
         )
         for name, it, (_, median, low, high) in zip(names, own, rates, strict=True)
     )
     return (
-        group,
+        title,
         "throughput",
-        ("contestant", unit, "interval", "of its limit", "beside the first"),
+        ("contestant", unit, "interval", "of its limit", f"beside the first{' of its size' if several else ''}"),
         rows,
         draw,
-        1 + 0.4 * len(own),
+        1 + 0.3 * len(own),
     )
 
 
@@ -172,11 +196,16 @@ def _svg(draw: Callable[[Any], None], height: float, prefix: str) -> str:
 
     style: Any = {"svg.fonttype": "none", "svg.hashsalt": "page", "font.size": 11, "font.family": "sans-serif"}
     with matplotlib.rc_context(style):
-        canvas = Canvas(figsize=(9, height), layout="constrained")
+        canvas = Canvas(figsize=(WIDTH, height))
         FigureCanvasSVG(canvas)
         axes = canvas.add_subplot()
         draw(axes)
-        axes.tick_params(colors=INK, which="both")
+        # A layout that fits itself draws everything twice.
+        label = max((len(it.get_text()) for it in axes.get_yticklabels()), default=0) or 8
+        left = (LEFT + LETTER * label + (0.3 if axes.get_ylabel() else 0.0)) / WIDTH
+        canvas.subplots_adjust(left=left, right=1 - 0.2 / WIDTH, bottom=BELOW / height, top=1 - 0.15 / height)
+        axes.minorticks_off()
+        axes.tick_params(colors=INK)
         axes.xaxis.label.set_color(INK)
         axes.yaxis.label.set_color(INK)
         for side, spine in axes.spines.items():

@@ -245,6 +245,16 @@ def test_plots(one, kinds):
         assert all(len(row) == len(it.columns) for row in it.rows)
 
 
+def test_sizes_of_one_benchmark_are_one_plot():
+    """With the size before each name."""
+    sizes = [figure("collator, lists, 16 x 128"), figure("collator, lists, 256 x 128", seconds=1e-5), figure("other")]
+
+    drawn = plots.plots(made(sizes))
+
+    assert [it.title for it in drawn] == ["collator, lists", "other"]
+    assert [row[0] for row in drawn[0].rows] == ["16 x 128: library", "256 x 128: library"]
+
+
 def test_waterfall_adds_up():
     """Its parts are the step of Trainer."""
     (waterfall,) = [it for it in plots.plots(training()) if it.kind == "waterfall"]

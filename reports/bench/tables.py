@@ -190,7 +190,7 @@ def _markdown(made: Mapping[str, Any]) -> list[str]:
                 figure["contestant"],
                 f"{number(median)} {unit}",
                 f"{number(low)} to {number(high)}",
-                "" if share is None or figure["role"] == "limit" else f"{share:.0%}",
+                "" if share is None or figure["role"] == "limit" else f"{share:.1%}",
                 difference(figure["versus"]),
             )
             found.append(f"| {' | '.join(cells)} |")

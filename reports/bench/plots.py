@@ -59,8 +59,8 @@ def _plots(made: Mapping[str, Any]) -> Iterator[_Drawn]:
     families: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for group, own in groups.items():
         families.setdefault((_SIZE.sub("", group), tables.rate(own[0])[0]), []).extend(own)
-    for (family, _), own in families.items():
-        yield _throughput(family, own)
+    for (family, _), together in families.items():
+        yield _throughput(family, together)
 
 
 #: The end of a group's name that says how much: groups that differ in it alone are one plot.

@@ -121,8 +121,15 @@ def _measured(figure: Mapping[str, Any]) -> Iterator[str]:
     if "device_resident_bytes" in measured:
         both = measured["device_resident_bytes"] + measured.get("device_peak_bytes", 0)
         yield f"GPU {both / 1e9:.2f} GB"
-    if "efficiency" in measured:
-        yield f"{measured['processes']} processes, efficiency {measured['efficiency']:.0%}"
+    if efficiency := _efficiency(figure):
+        yield efficiency
+
+
+def _efficiency(figure: Mapping[str, Any]) -> str:
+    measured = figure["measured"]
+    if "efficiency" not in measured:
+        return ""
+    return f"{measured['processes']} processes, efficiency {measured['efficiency']:.0%}"
 
 
 def compared(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
@@ -174,13 +181,14 @@ def _markdown(made: Mapping[str, Any]) -> list[str]:
         for it in made["evidence"]:
             found.append(f"- {it['name']}: {it['differences']} of {it['experiments']} experiments show a difference")
         return found
-    axis = made["kind"] == "axis"
+    if made["kind"] == "axis":
+        return [*found, *_markdown_axis(made)]
     found += [
         "| what | contestant | median | interval | of its limit | time beside the first |",
         "|---|---|---:|---|---:|---|",
     ]
     for group, own in document.by_group(made).items():
-        if not axis and not group.startswith(_TOLD):
+        if not group.startswith(_TOLD):
             continue
         for place, figure in enumerate(own):
             unit, median, low, high = rate(figure)
@@ -191,17 +199,36 @@ def _markdown(made: Mapping[str, Any]) -> list[str]:
                 f"{number(median)} {unit}",
                 f"{number(low)} to {number(high)}",
                 "" if share is None or figure["role"] == "limit" else f"{share:.1%}",
-                difference(figure["versus"]),
+                _efficiency(figure) or difference(figure["versus"]),
             )
             found.append(f"| {' | '.join(cells)} |")
-    for change in made.get("changes") or ():
-        found += [
-            "",
-            f"{change['group']}: {number(change['ratio'])}x the time from {change['older']} to {change['newer']}.",
-        ]
     if reasons := _reasons(made):
         found += ["", f"Not run: {reasons}."]
     return found
+
+
+def _markdown_axis(made: Mapping[str, Any]) -> Iterator[str]:
+    """A row a workload, a column a release."""
+    groups = document.by_group(made)
+    releases = list(dict.fromkeys(it["contestant"] for own in groups.values() for it in own))
+    yield "Time over that of the newest, and the newest's median; `=` is no difference."
+    yield ""
+    yield f"| what | {' | '.join(releases)} |"
+    yield f"|---|{'---:|' * len(releases)}"
+    for group, own in groups.items():
+        cells = {it["contestant"]: _axis_cell(it) for it in own}
+        yield f"| {group} | {' | '.join(cells.get(release, 'not run') for release in releases)} |"
+    if made.get("changes"):
+        yield ""
+    for change in made.get("changes") or ():
+        yield f"- {change['group']}: {number(change['ratio'])}x the time from {change['older']} to {change['newer']}."
+
+
+def _axis_cell(figure: Mapping[str, Any]) -> str:
+    versus = figure["versus"]
+    if versus is None:
+        return f"{number(1000 * figure['seconds']['median'])} ms"
+    return "=" if versus["verdict"] == "no difference" else f"{versus['ratio']:.2f}"
 
 
 def _reasons(made: Mapping[str, Any]) -> str:

@@ -61,23 +61,17 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     config.stash[RUN] = Run(device, config.option.figures, config.option.pairs)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    run = config.stash[RUN]
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Some of what is selected is not run, for a reason. A part names its benchmarks: it replaces those on record."""
+    config, run = session.config, session.config.stash[RUN]
+    items = [item for item in session.items if Path(__file__).parent in item.path.parents]
     for item in items:
-        if Path(__file__).parent not in item.path.parents:
-            continue
         item.add_marker(pytest.mark.benchmark(timer=run.timer))
         if reason := _not_run(item, run.device):
             run.skip(item.name, reason)
             item.add_marker(pytest.mark.skip(reason=reason))
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """A run of a part names its benchmarks: what is on record of those is then replaced."""
-    config = session.config
     if config.option.keyword or any("::" in it or it.endswith(".py") for it in map(str, config.args)):
-        config.stash[RUN].selection = [item.name for item in session.items]
+        run.selection = [item.name for item in items]
 
 
 def _not_run(item: pytest.Item, device: str) -> str | None:

@@ -282,7 +282,8 @@ def test_readme_section(tmp_path, monkeypatch, capsys):
     text = readme.read_text()
     assert text.startswith("before\n")
     assert text.endswith("after\n")
-    assert "| collator | 4.57.6 |" in text
+    assert "| what | 4.57.6 | 5.0.0 | 5.23.0 |" in text
+    assert "| collator | 0.67 | = | 3.01 ms |" in text
     assert "1.5x the time from 4.57.6 to 5.0.0" in text
     readme.write_text("nothing")
     assert main(["bench", "readme"]) == 3

@@ -15,7 +15,7 @@ import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
+from statistics import NormalDist, stdev
 from statistics import median as middle
 from typing import Any
 
@@ -27,6 +27,9 @@ SMALLEST = 0.01
 
 #: Pairs from which on 5 % is noticed in 95 of 100 comparisons, on timings that spread by 5 % (standard deviation).
 PAIRS = 80
+
+#: That spread, of the ratio within a pair: two timings make it.
+_SPREAD = 0.05 * math.sqrt(2)
 
 #: From this many pairs on, the null distribution is taken as normal: beyond it the error is below 1e-4.
 _NORMAL = 200
@@ -88,6 +91,15 @@ def ratio(own: Sequence[float], other: Sequence[float]) -> Ratio:
     rank = _rank(n)
     low, high = (averages[rank], averages[-1 - rank]) if rank is not None else (-math.inf, math.inf)
     return Ratio(math.exp(float(np.median(averages))), math.exp(low), math.exp(high), n)
+
+
+def pairs_for(own: Sequence[float], other: Sequence[float]) -> int:
+    """From how many pairs on 5 % is noticed in 95 of 100 comparisons, judged by these timings: at least `PAIRS`.
+
+    The number grows with the square of the spread of the log-ratios.
+    """
+    spread = stdev(math.log(a / b) for a, b in zip(own, other, strict=True))
+    return max(PAIRS, math.ceil(PAIRS * (spread / _SPREAD) ** 2))
 
 
 def median(samples: Sequence[float]) -> Median:

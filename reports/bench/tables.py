@@ -85,9 +85,7 @@ def lines(made: Mapping[str, Any]) -> list[str]:
     if made["kind"] == "axis" and made.get("changes") is None:
         found += ["", "change points: not-run, optional package missing (ruptures)"]
     for it in made.get("evidence", ()):
-        found.append(
-            f"{it['name']}: {it['differences']} of {it['experiments']} experiments of {it['pairs']} pairs differ"
-        )
+        found.append(evidence(it))
     if made["not_run"]:
         found += ["", "not run", *(f"  {it['name']}: {it['reason']}" for it in made["not_run"])]
     return found
@@ -179,7 +177,7 @@ def _markdown(made: Mapping[str, Any]) -> list[str]:
     found = [f"**{made['kind']}**: {' '.join(head(made))}.".replace("..", "."), ""]
     if made["kind"] == "evidence":
         for it in made["evidence"]:
-            found.append(f"- {it['name']}: {it['differences']} of {it['experiments']} experiments show a difference")
+            found.append(f"- {evidence(it)}")
         return found
     if made["kind"] == "axis":
         return [*found, *_markdown_axis(made)]
@@ -229,6 +227,11 @@ def _axis_cell(figure: Mapping[str, Any]) -> str:
     if versus is None:
         return f"{number(1000 * figure['seconds']['median'])} ms"
     return "=" if versus["verdict"] == "no difference" else f"{versus['ratio']:.2f}"
+
+
+def evidence(it: Mapping[str, Any]) -> str:
+    """What came of the experiments of one kind."""
+    return f"{it['name']}: {it['differences']} of {it['experiments']} experiments of {it['pairs']} pairs differ"
 
 
 def _reasons(made: Mapping[str, Any]) -> str:

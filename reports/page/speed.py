@@ -42,10 +42,7 @@ def read(folder: Path = FOLDER) -> tuple[list[Record], list[Refused]]:
             tuple(line for line in tables.head(it) if not line.startswith("! ")),
             tuple(tables.marks(it)),
             tuple(plots.plots(it, f"{place}-")),
-            tuple(
-                f"{own['name']}: {own['differences']} of {own['experiments']} experiments show a difference"
-                for own in it.get("evidence", ())
-            ),
+            tuple(tables.evidence(own) for own in it.get("evidence", ())),
             tuple(
                 f"{own['group']}: {tables.number(own['ratio'])}x the time from {own['older']} to {own['newer']}"
                 for own in it.get("changes") or ()

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binom, wilcoxon
 
 from reports.bench import document
-from reports.bench.statistics import ALPHA, PAIRS, changes, median, ratio
+from reports.bench.statistics import ALPHA, PAIRS, changes, median, pairs_for, ratio
 
 ruptures = pytest.importorskip("ruptures", reason="the library that detects steps; dependency group bench")
 
@@ -84,6 +84,17 @@ def test_five_percent_is_noticed(kind):
     slower, _ = noticed(kind, 0.05)
 
     assert slower >= 0.95 * EXPERIMENTS
+
+
+def test_timings_that_scatter_need_more_pairs():
+    """As many as are asked for, judged by 200 of them, notice 5 % in at least 95 of 100 experiments."""
+    draw = np.random.default_rng(7)
+    asked = pairs_for(*draw.lognormal(0, 0.1, (2, 200)))
+    slower = [ratio(1.05 * draw.lognormal(0, 0.1, asked), draw.lognormal(0, 0.1, asked)).verdict for _ in range(400)]
+
+    assert 3 * PAIRS < asked < 5 * PAIRS
+    assert slower.count("slower") >= 0.95 * len(slower)
+    assert pairs_for([1.0, 2.0], [1.0, 2.0]) == PAIRS
 
 
 @pytest.mark.parametrize("n", [9, 10, 12, 20, 60, 199, 250])

@@ -60,16 +60,16 @@ def _plots(made: Mapping[str, Any]) -> Iterator[_Drawn]:
     for group, own in groups.items():
         families.setdefault((_SIZE.sub("", group), tables.rate(own[0])[0]), []).extend(own)
     for (family, _), together in families.items():
-        yield _throughput(family, together)
+        several = len({it["group"] for it in together}) > 1
+        yield _throughput(family if several else together[0]["group"], together, several)
 
 
 #: The end of a group's name that says how much: groups that differ in it alone are one plot.
 _SIZE = re.compile(r", ([\d,]+ (?:x \d+|rows))$")
 
 
-def _throughput(title: str, own: Sequence[Mapping[str, Any]]) -> _Drawn:
+def _throughput(title: str, own: Sequence[Mapping[str, Any]], several: bool) -> _Drawn:
     rates = [tables.rate(it) for it in own]
-    several = len({it["group"] for it in own}) > 1
     names = [
         f"{size[1]}: {it['contestant']}" if several and (size := _SIZE.search(it["group"])) else it["contestant"]
         for it in own

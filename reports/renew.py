@@ -18,10 +18,12 @@ def outdated(
     path: Path,
     parts: Callable[[Mapping[str, str]], dict[str, str]],
     follows_schema: Callable[[Any], bool],
+    slow: bool = False,
 ) -> list[str] | None:
     """The files of specs that have to be run again for a release, and those that are gone; empty: its result is done.
 
     None if all has to be run: there is no finished, full result of this lock, or what all specs share has changed.
+    With `slow` files whose slow specs were not run are among them.
     `parts` is of the suite that is there (`environment.partition`), `follows_schema` as for `results.read`.
     """
     try:
@@ -32,7 +34,19 @@ def outdated(
     if result.selection or where.lock != environment.digest_of(release.lock):
         return None
     changed = environment.differing(where.parts, parts(where.packages))
-    return None if environment.COMMON in changed else changed
+    if environment.COMMON in changed:
+        return None
+    return sorted({*changed, *_left_out(result)}) if slow else changed
+
+
+def slow_ran(result: Result) -> bool:
+    """Whether it is the result of a run with `--slow`."""
+    return not _left_out(result)
+
+
+def _left_out(result: Result) -> set[str]:
+    """The files whose slow specs were not run."""
+    return {_file(spec) for spec in _specs(result) if spec.reason == "slow"}
 
 
 def renewed(ledger: Ledger, old: Result, new: Result) -> dict[str, Any]:
@@ -41,8 +55,8 @@ def renewed(ledger: Ledger, old: Result, new: Result) -> dict[str, Any]:
     Its environment is the new run's, its seconds are those of the old one: of the last run of all.
     """
     where = new.environment
-    changed = environment.differing(old.environment.parts, where.parts)
-    kept = [spec for spec in _specs(old) if spec.id.partition("::")[0] not in changed]
+    exchanged = {*environment.differing(old.environment.parts, where.parts), *map(_file, _specs(new))}
+    kept = [spec for spec in _specs(old) if _file(spec) not in exchanged]
     judged = judge_all(ledger, [*kept, *_specs(new)], whole=True)
     return results.document(where, [], judged, old.footer["seconds"])
 
@@ -50,3 +64,7 @@ def renewed(ledger: Ledger, old: Result, new: Result) -> dict[str, Any]:
 def _specs(result: Result) -> Iterable[SpecResult]:
     for claim, table in result.claims.items():
         yield from (SpecResult(claim=claim, **spec) for spec in table["specs"])
+
+
+def _file(spec: SpecResult) -> str:
+    return spec.id.partition("::")[0]

@@ -63,28 +63,29 @@ def jobs(text: str) -> int:
     return number
 
 
-def done(releases: Sequence[Release], folder: Path = FOLDER) -> dict[Release, Row]:
-    """The rows of the releases that need not be run again, from their results."""
+def done(releases: Sequence[Release], folder: Path = FOLDER, slow: bool = False) -> dict[Release, Row]:
+    """The rows of the releases that need not be run again, from their results; `slow` as for `sweep`."""
     parts, check, rows = environment.partition(), results.schema_check(), {}
     for release in releases:
         path = folder / f"{release.environment}.json"
-        if renew.outdated(release, path, parts, check) == []:
+        if renew.outdated(release, path, parts, check, slow) == []:
             rows[release] = Row(release.minor, counts(results.read(path, check)), None, 0)
     return rows
 
 
-def sweep(releases: Sequence[Release], jobs: int, folder: Path = FOLDER) -> Iterator[Row]:
+def sweep(releases: Sequence[Release], jobs: int, folder: Path = FOLDER, slow: bool = False) -> Iterator[Row]:
     """Run what is not done, `jobs` releases at a time; yield a row for each release as it ends, the done ones first.
 
+    With `slow` a release is done when its slow specs were run, too; where they once were, they are in every later run.
     Raises SweepError if another sweep writes into the folder.
     """
     with alone(folder):
-        rows = done(releases, folder)
+        rows = done(releases, folder, slow)
         yield from rows.values()
         left = [release for release in releases if release not in rows]
         processes: list[subprocess.Popen[bytes]] = []
         with ThreadPoolExecutor(jobs) as pool:
-            running = [pool.submit(_run, release, folder, processes) for release in left]
+            running = [pool.submit(_run, release, folder, processes, slow) for release in left]
             try:
                 for ended in as_completed(running):
                     yield ended.result()
@@ -107,9 +108,10 @@ def alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _run(release: Release, folder: Path, processes: list[subprocess.Popen[bytes]]) -> Row:
+def _run(release: Release, folder: Path, processes: list[subprocess.Popen[bytes]], slow: bool) -> Row:
     result, log = folder / f"{release.environment}.json", folder / f"{release.environment}.log"
-    changed = renew.outdated(release, result, environment.partition(), results.schema_check())
+    changed = renew.outdated(release, result, environment.partition(), results.schema_check(), slow)
+    slow = slow or (changed is not None and renew.slow_ran(results.read(result)))
     there = [name for name in changed or () if (environment.HOUSE / name).exists()]
     # A part of a result, until it takes its place in the whole: if this is cut off, the whole is as it was.
     made = result.with_suffix(".part") if there else result
@@ -117,7 +119,7 @@ def _run(release: Release, folder: Path, processes: list[subprocess.Popen[bytes]
     started = time.monotonic()
     # One process for each release: two would import the libraries twice. What is printed goes into the log.
     command = [sys.executable, "-m", "tox", "-q", "-e", release.environment, "--", "-n", "0", f"--results={made}"]
-    command += there
+    command += [*(["--slow"] if slow else []), *there]
     with log.open("w", encoding="utf-8") as output:
         process = subprocess.Popen(
             command, cwd=environment.HOUSE, stdout=output, stderr=subprocess.STDOUT, start_new_session=True

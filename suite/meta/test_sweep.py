@@ -150,6 +150,25 @@ def test_changed_file_alone_is_run_again(finish, tmp_path):
     assert renew.outdated(NEWEST, finish(older("suite/data/test_gone.py")), *suite) == ["suite/data/test_gone.py"]
 
 
+def test_slow_specs_that_were_not_run_are_asked_for(finish):
+    """With `slow` the files are run again whose slow specs were not run; one that has them is done either way."""
+    made = {}
+
+    def leave_out(document):
+        claim = next(claim for claim in document["claims"].values() if claim["specs"])
+        claim["specs"][0] |= {"outcome": "not-run", "reason": "slow"}
+        made["file"] = claim["specs"][0]["id"].partition("::")[0]
+
+    suite = environment.partition(), results.schema_check()
+    path = finish()
+    assert renew.slow_ran(results.read(path))
+    assert renew.outdated(NEWEST, path, *suite, slow=True) == []
+    path = finish(leave_out)
+    assert not renew.slow_ran(results.read(path))
+    assert renew.outdated(NEWEST, path, *suite, slow=False) == []
+    assert renew.outdated(NEWEST, path, *suite, slow=True) == [made["file"]]
+
+
 def test_result_is_renewed(tmp_path):
     """Specs of changed files are exchanged, those of files that are gone go, and the claims are judged anew."""
     claims = ledger.load()

@@ -158,9 +158,9 @@ def _compare(claims: ledger.Ledger, options: argparse.Namespace) -> int:
 
 
 def _lies(claims: ledger.Ledger, _: argparse.Namespace) -> int:
-    found = lies.read()
-    print("\n".join(lies.lines(claims, found)))
-    return lies.failed(claims, found)
+    found, crossed = lies.read(), lies.read_crossed()
+    print("\n".join([*lies.lines(claims, found), "", *lies.crossed(crossed)]))
+    return max(lies.failed(claims, found), lies.strayed(crossed))
 
 
 def _keep(_: ledger.Ledger, options: argparse.Namespace) -> int:

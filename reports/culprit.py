@@ -338,10 +338,10 @@ def _pytest(place: Path, tests: Iterable[str], flips: Sequence[Flip]) -> tuple[i
     variables = {name: value for name, value in os.environ.items() if name not in ("CLAIMS_LOCK", "PYTEST_ADDOPTS")}
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "result.json"
-        command = [str(place / "bin" / "python"), "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--results={out}"]
+        command = [str(place / "bin" / "python"), "-m", "pytest", "-q", "-p", "no:cacheprovider", "--slow"]
         try:
             done = subprocess.run(
-                [*command, *only, *sorted(tests)],
+                [*command, f"--results={out}", *only, *sorted(tests)],
                 cwd=environment.HOUSE,
                 env=variables,
                 capture_output=True,

@@ -1,6 +1,7 @@
 """What came of lies about the libraries: which claims noticed them (`suite/meta/lies/` tells them).
 
-`reports/lies.json` holds what a run over all lies found (`python -m suite.meta.lies --record`).
+`reports/lies.json` holds what a run over all lies found (`python -m suite.meta.lies --record`), `lies-cross.json` what
+all unrelated claims said of them (`--cross --record`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from reports import archive
 from reports.ledger import Ledger
 
 PATH = Path(__file__).parent / "lies.json"
+CROSSED = Path(__file__).parent / "lies-cross.json"
 
 #: How a lie ended that all its specs were run under; otherwise a text says what stuck, died or broke.
 WHOLE = "whole"
@@ -59,6 +61,19 @@ class Tried:
         return unrelated(ledger, self.claims, self.also, self.noticed)
 
 
+@dataclass(frozen=True)
+class Together:
+    """Lies that were told at the same time to all claims that have nothing to do with any of them, and are not slow.
+
+    `tried` is the number of those claims, `noticed` says of those that noticed how; `ended` as for `Tried`.
+    """
+
+    lies: Sequence[str]
+    tried: int
+    noticed: Mapping[str, str]
+    ended: str
+
+
 def unrelated(ledger: Ledger, named: Iterable[str], also: Iterable[str], claims: Iterable[str]) -> list[str]:
     """Those of some claims that have nothing to do with a lie, which names claims and says what it may touch also.
 
@@ -76,6 +91,19 @@ def read(path: Path = PATH) -> list[Tried]:
         return [Tried(name, **entry) for name, entry in json.loads(path.read_text(encoding="utf-8")).items()]
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise LiesError(f"{path}: not what `python -m suite.meta.lies --record` writes: {error}") from error
+
+
+def read_crossed(path: Path = CROSSED) -> list[Together]:
+    """What was recorded of the cross product. Raises LiesError if the file is missing or something else."""
+    try:
+        return [Together(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError) as error:
+        raise LiesError(f"{path}: not what `python -m suite.meta.lies --cross --record` writes: {error}") from error
+
+
+def write_crossed(found: Iterable[Together], path: Path = CROSSED) -> None:
+    """Record what came of lies that were told together."""
+    archive.write(path, json.dumps([asdict(together) for together in found], indent=1) + "\n")
 
 
 def write(found: Iterable[Tried], path: Path = PATH) -> None:
@@ -122,6 +150,30 @@ def lines(ledger: Ledger, found: Sequence[Tried]) -> list[str]:
         f"           {sum(tried.strangers for tried in told):,} times an unrelated claim was tried",
     ]
     return printed
+
+
+def crossed(found: Sequence[Together]) -> list[str]:
+    """The summary of the cross product, at most 80 columns wide: what is wrong, and how often nothing was."""
+    printed = []
+    for together in found:
+        wrong = [] if together.ended == WHOLE else [together.ended]
+        wrong += [f"noticed by an unrelated claim: {claim}" for claim in sorted(together.noticed)]
+        if wrong:
+            printed += [", ".join(together.lies), *(f"    {text}" for text in wrong)]
+    pairs = sum(len(together.lies) * together.tried for together in found)
+    printed += [
+        f"cross product  {sum(len(together.lies) for together in found):,} lies, each told to all unrelated claims",
+        f"               but the slow: {pairs:,} pairs in {len(found):,} runs,",
+        f"               {sum(len(together.noticed) for together in found):,} of them noticed",
+    ]
+    return printed
+
+
+def strayed(found: Sequence[Together]) -> int:
+    """The exit code, as `failed`: 1 an unrelated claim noticed something, 3 a run was not whole."""
+    if any(together.ended != WHOLE for together in found):
+        return 3
+    return int(any(together.noticed for together in found))
 
 
 def failed(ledger: Ledger, found: Sequence[Tried]) -> int:

@@ -920,6 +920,20 @@ def test_nothing_half_written_is_trusted(hub):
     assert AutoConfig.from_pretrained("tiny/bert").hidden_size == 32
 
 
+@pytest.mark.slow
+@pytest.mark.correction("config.hub-last.cut")
+def test_a_half_written_file_is_trusted(hub):
+    """The beginning that has arrived is stored, and later loads stumble over it until a download is forced."""
+    hub.model("tiny/bert", {"config.json": text(32)})
+    hub.cut("*/config.json", after=50)
+    with pytest.raises(OSError, match=r"config\.json"):
+        AutoConfig.from_pretrained("tiny/bert")
+    hub.faults.clear()
+    with pytest.raises(OSError, match=r"config\.json"):
+        AutoConfig.from_pretrained("tiny/bert")
+    assert AutoConfig.from_pretrained("tiny/bert", force_download=True).hidden_size == 32
+
+
 @pytest.mark.claim("config.hub-last.damaged")
 def test_a_damaged_answer_is_noticed(hub):
     """What is stored is what the Hub holds: content that was damaged on its way is not."""

@@ -1,6 +1,7 @@
 """Lies about the libraries: each claim has one, and a run over them fails where one survives, strays or breaks."""
 
 import json
+import os
 import subprocess
 import sys
 from fnmatch import fnmatchcase
@@ -11,6 +12,8 @@ import pytest
 from reports import ledger
 from reports import lies as reported
 from suite.meta import lies
+from suite.meta.lies import pools
+from suite.meta.lies.__main__ import COMMAND
 
 HOUSE = Path(__file__).parents[2]
 
@@ -61,6 +64,14 @@ def test_recorded_lies_are_those_of_today():
         name: tried.claims for name, tried in recorded.items()
     }
     assert reported.failed(ledger.load(), list(recorded.values())) == 0
+
+
+def test_every_recorded_lie_was_told_to_all_unrelated_claims():
+    """`reports/lies-cross.json` has each lie of today once, and no unrelated claim noticed any."""
+    crossed = reported.read_crossed()
+
+    assert sorted(name for together in crossed for name in together.lies) == sorted(lies.lies())
+    assert reported.strayed(crossed) == 0
 
 
 def test_lie_has_to_say_what_it_is():
@@ -148,6 +159,53 @@ def test_unknown_lie_is_wrong_usage(run):
     assert "no such lie: tells_the_truth" in done.stderr
 
 
+# --- many at a time ---------------------------------------------------------------------------------------------------
+
+#: A lie that claims of another part notice.
+MEANWHILE = """
+from suite.meta.lies import lie
+
+
+@lie("hub.kinds.text")
+def counts_no_rows(patch):
+    \"\"\"A table has no rows, which is no matter of the Hub's pages.\"\"\"
+    patch.setattr("datasets.Dataset.__len__", lambda self: 0)
+"""
+
+
+def test_lies_that_change_different_things_are_told_together():
+    """Lies that change the same thing, or are about other parts, are in different pools; each is in one."""
+    names = ["searches_in_lower_case", "lists_the_first_page", "chooses_padding", "labels_padding"]
+    told = lies.lies()
+
+    found = pools.pools(ledger.load(), [told[name] for name in names])
+
+    assert sorted(name for pool in found for name in pool) == sorted(names)
+    assert found[0] == names[:2]
+    assert all(set(pool) <= set(names[2:]) for pool in found[1:])
+
+
+def test_pool_is_halved_until_the_lie_is_alone(tmp_path):
+    """An unrelated claim that notices something is told of the lie alone that did it; the others go free."""
+    (tmp_path / "meanwhile.py").write_text(MEANWHILE, encoding="utf-8")
+    harmless = ["searches_in_lower_case", "lists_the_first_page", "author_is_a_prefix"]
+    (tmp_path / "pools").write_text(json.dumps([[*harmless, "counts_no_rows"]]))
+    command = [sys.executable, *COMMAND, "-p", "meanwhile", f"--lies={tmp_path / 'found'}"]
+    command += [f"--pools={tmp_path / 'pools'}", "suite/hub/test_finding.py", "suite/data/test_chunking.py"]
+    done = subprocess.run(command, cwd=HOUSE, env=os.environ | {"PYTHONPATH": str(tmp_path)}, timeout=300)
+
+    assert done.returncode == 0
+    (file,) = (tmp_path / "found").glob("*.json")
+    found = {tuple(entry["lies"]): entry for entry in json.loads(file.read_text())}
+    assert set(found) == {
+        ("lists_the_first_page", "searches_in_lower_case"),
+        ("author_is_a_prefix",),
+        ("counts_no_rows",),
+    }
+    assert {names for names, entry in found.items() if entry["noticed"]} == {("counts_no_rows",)}
+    assert all(entry["ended"] == reported.WHOLE and "chunk.blocks" in entry["tried"] for entry in found.values())
+
+
 # --- what is reported -------------------------------------------------------------------------------------------------
 
 
@@ -192,3 +250,22 @@ def test_what_was_found_is_recorded(tmp_path):
     (tmp_path / "other.json").write_text(json.dumps({"a": {}}))
     with pytest.raises(reported.LiesError, match=r"other\.json"):
         reported.read(tmp_path / "other.json")
+
+
+def test_cross_product_is_recorded(tmp_path):
+    """What came of pools is written and read again; what was noticed, and a run that broke, make it fail."""
+    whole = reported.Together(["a", "b"], 300, {}, reported.WHOLE)
+    strayed = reported.Together(["c"], 200, {"hub.kinds": "drift"}, reported.WHOLE)
+    stuck = reported.Together(["d"], 0, {}, "stuck in a spec")
+
+    reported.write_crossed([whole, strayed], tmp_path / "lies-cross.json")
+
+    assert reported.read_crossed(tmp_path / "lies-cross.json") == [whole, strayed]
+    assert [reported.strayed(found) for found in ([whole], [whole, strayed], [whole, stuck])] == [0, 1, 3]
+    printed = "\n".join(reported.crossed([whole, strayed, stuck]))
+    assert "c\n    noticed by an unrelated claim: hub.kinds" in printed
+    assert "d\n    stuck in a spec" in printed
+    assert "800 pairs in 3 runs" in printed
+    (tmp_path / "other.json").write_text(json.dumps([{"a": 1}]))
+    with pytest.raises(reported.LiesError, match=r"other\.json"):
+        reported.read_crossed(tmp_path / "other.json")

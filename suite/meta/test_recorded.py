@@ -66,10 +66,7 @@ def test_ledger_and_recorded_verdicts_agree(name):
 
 
 def test_ranges_end_where_something_was_measured():
-    """A range begins and ends at a release on which its claim was judged, or at the one that is its measured cause.
-
-    Claims that are slow are judged on no recorded release.
-    """
+    """A range begins and ends at a release on which its claim was judged, or at the one that is its measured cause."""
     loose = []
     for claim in (claim for claim in ledger.load() if claim.executable and claim.holds):
         judged = [read(name) for name in RECORDED if read(name).claims[claim.id]["verdict"] in ("holds", "refuted")]

@@ -1,4 +1,4 @@
-"""Try all lies in two processes and print who noticed what: `python -m suite.meta.lies [--lie NAME] [--all-claims]`.
+"""Try all lies in two processes and print who noticed what: `python -m suite.meta.lies [--lie NAME] [--cross]`.
 
 Other arguments go to pytest: the spec files that are concerned make it quick to try a single lie.
 
@@ -15,7 +15,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from reports import ledger, lies
+from reports import archive, ledger, lies
+from suite.meta.lies import lies as known
+from suite.meta.lies import pools
 
 COMMAND = ["-m", "pytest", "-q", "--no-header", "-p", "suite.meta.lies.plugin", "-p", "no:cacheprovider", "--slow"]
 
@@ -25,7 +27,10 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m suite.meta.lies", description=__doc__)
     parser.add_argument("--folder", type=Path, help="keep what came of each lie there, and go on from what is there")
     parser.add_argument("--processes", type=int, default=2, metavar="N", help="how many lies at a time (2)")
-    parser.add_argument("--record", action="store_true", help=f"write reports/{lies.PATH.name}, too")
+    parser.add_argument(
+        "--record", action="store_true", help="write reports/lies.json, or reports/lies-cross.json, too"
+    )
+    parser.add_argument("--cross", action="store_true", help="tell every lie to all unrelated claims, many at a time")
     options, others = parser.parse_known_args(arguments)
     with tempfile.TemporaryDirectory(prefix="lies-") as temporary:
         folder = options.folder or Path(temporary)
@@ -34,17 +39,40 @@ def main(arguments: list[str]) -> int:
                 file.unlink()  # taken by a run that was cut off
         # In one word: pytest looks for its settings beside an argument that is a folder.
         command = [sys.executable, *COMMAND, f"--lies={folder}", *others]
+        if options.cross:
+            command.append(f"--pools={_pooled(folder / 'pools')}")
         running = [subprocess.Popen(command) for _ in range(options.processes)]
         codes = [process.wait() for process in running]
         if any(codes):
             print(f"trying lies was broken off (exit codes {codes})", file=sys.stderr)
             return 4 if 4 in codes else 3
         claims = ledger.load()
-        found = [_read(claims, file) for file in sorted(folder.glob("*.json"))]
+        files = sorted(folder.glob("*.json"))
+        if options.cross:
+            return _crossed(files, options.record)
+        found = [_read(claims, file) for file in files]
     print("\n\n" + "\n".join(lies.lines(claims, found)))
     if options.record:
         lies.write(found)
     return lies.failed(claims, found)
+
+
+def _pooled(file: Path) -> Path:
+    """Which lies are told together: what the file says, if there is one, so that a run goes on with the same pools."""
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        archive.write(file, json.dumps(pools.pools(ledger.load(), known().values())))
+    return file
+
+
+def _crossed(files: list[Path], record: bool) -> int:
+    """Print, and record, what came of pools; returns the exit code."""
+    entries = [entry for file in files for entry in json.loads(file.read_text(encoding="utf-8"))]
+    found = [lies.Together(**{**entry, "tried": len(entry["tried"])}) for entry in entries]
+    print("\n\n" + "\n".join(lies.crossed(found)))
+    if record:
+        lies.write_crossed(found)
+    return lies.strayed(found)
 
 
 def _read(claims: ledger.Ledger, file: Path) -> lies.Tried:

@@ -1,11 +1,12 @@
-"""Tries lies: `pytest -p suite.meta.lies.plugin --lies=FOLDER [--lie NAME] [--truth] [--all-claims]`.
+"""Tries lies: `pytest -p suite.meta.lies.plugin --lies=FOLDER [--lie NAME] [--truth] [--pools FILE]`.
 
 Everything is imported and collected once. Then, for each lie, a forked copy of this process tells it and runs the specs
 of the claims that have to notice, and a sample of the others, which must not. With `--truth` other copies run the same
-claims without a lie before that: what is noticed then proves nothing.
+claims without a lie before that: what is noticed then proves nothing. With `--pools` the lies of a pool are told
+together instead, to all unrelated claims that are not slow (see `pools.py`).
 
-What came of a lie is written to FOLDER, a file each. A file is made empty when the lie is taken, so that several
-processes can share the work, and replaced when the lie was tried; a lie whose file is there is not tried again.
+What came of a lie or a pool is written to FOLDER, a file each. A file is made empty when the lie is taken, so that
+several processes can share the work, and replaced when it was tried; a lie whose file is there is not tried again.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +31,19 @@ import hypothesis
 import pytest
 
 from fixtures.process import Processes
-from reports.lies import TRUTH, WHOLE
+from reports.lies import TRUTH, WHOLE, unrelated
 from suite.meta.lies import Lie, lies
 
 Specs = list[pytest.Item]
+
+#: A name, and what tries it: returns what is written, and a word for the terminal.
+Work = tuple[str, Callable[[], tuple[Any, str]]]
 
 #: Seconds after which a lie that makes a spec wait for ever is given up; more where a spec is slow, or nothing is told.
 PATIENCE = 120
 LONG_PATIENCE = 600
 
-#: What a slow spec counts: those of other claims are not run with `--all-claims` either.
+#: What a slow spec counts: those of unrelated claims are not run with `--pools` either.
 SLOW = 100
 
 #: Claims drawn beside those that have to notice; of their specs as many are run as take this time (processor time, s).
@@ -51,7 +56,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--lies", type=Path, metavar="FOLDER", required=True, help="write what came of each lie there")
     group.addoption("--lie", metavar="NAME", action="append", help="try this lie alone (may be repeated)")
     group.addoption("--truth", action="store_true", help="first run the claims concerned without a lie")
-    group.addoption("--all-claims", action="store_true", help="run every claim that is not slow against every lie")
+    group.addoption("--pools", type=Path, metavar="FILE", help="tell the lies of each pool together, to all others")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -67,23 +72,24 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class LyingProcesses(Processes):
-    """Fresh processes in which the lie is told first."""
+    """Fresh processes in which the lies are told first."""
 
-    def __init__(self, honest: Processes, lie: Lie) -> None:
+    def __init__(self, honest: Processes, lies: Iterable[Lie]) -> None:
         super().__init__(honest._variables)
-        self._lie = lie.tell.__module__, lie.name
+        self._lies = [(lie.tell.__module__, lie.name) for lie in lies]
 
     def __call__(self, function: Callable[..., Any], *arguments: Any, env: Any = None) -> Any:
-        return super().__call__(_lied_to, *self._lie, function, arguments, env=env)
+        return super().__call__(_lied_to, self._lies, function, arguments, env=env)
 
 
 _told: list[pytest.MonkeyPatch] = []
 
 
-def _lied_to(module: str, name: str, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+def _lied_to(lies: Iterable[tuple[str, str]], function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     if not _told:
         _told.append(pytest.MonkeyPatch())
-        getattr(importlib.import_module(module), name)(_told[0])
+        for module, name in lies:
+            getattr(importlib.import_module(module), name)(_told[0])
     return function(*arguments)
 
 
@@ -97,24 +103,23 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
         raise pytest.UsageError(f"no such lie: {', '.join(sorted(unknown))}; see suite/meta/lies/")
     wanted = [known[name] for name in config.option.lie or known]
     trial = Trial(session)
-    trial.check(wanted)
+    work = trial.pools(known, config.option.pools) if config.option.pools else trial.work(wanted)
     _start_server()
     trial.hub.refuse()  # its port stays ours; each copy of this process opens it again
     folder: Path = config.option.lies
     folder.mkdir(parents=True, exist_ok=True)
-    for name, lie, items, others in trial.work(wanted):
+    for name, try_it in work:
         file = folder / f"{name}.json"
         try:
             file.open("x").close()
         except FileExistsError:
             continue
         started = time.perf_counter()
-        found = trial.run(lie, items, others)
+        found, outcome = try_it()
         finished = file.with_suffix(".new")
         finished.write_text(json.dumps(found), encoding="utf-8")
         finished.replace(file)
-        seconds = time.perf_counter() - started
-        print(f"{name:<55} {_outcome(found):<8}{seconds:>7.1f} s", flush=True)
+        print(f"{name:<55} {outcome:<8}{time.perf_counter() - started:>7.1f} s", flush=True)
     return True
 
 
@@ -147,6 +152,7 @@ class Trial:
         self.policy: Any = next(
             plugin for plugin in session.config.pluginmanager.get_plugins() if hasattr(plugin, "CLAIMED")
         )
+        self.ledger = session.config.stash[self.policy.LEDGER]
         self.hub = session.config.stash[self.policy.HUB]
         self.home: Path = session.config.stash[self.policy.HOME]
         self.items: dict[str, list[pytest.Item]] = {}
@@ -157,43 +163,69 @@ class Trial:
         self.quick = sorted(claim for claim, cost in costs.items() if cost == 1)
         self.all_but_slow = sorted(claim for claim, cost in costs.items() if cost < SLOW)
 
-    def check(self, wanted: list[Lie]) -> None:
-        """Raises UsageError if a lie names a claim of which nothing was collected."""
+    def work(self, wanted: list[Lie]) -> list[Work]:
+        """The lies one by one; what takes longest goes first.
+
+        With `--truth` this begins with the families of all claims concerned, without a lie.
+        Raises UsageError if a lie names a claim of which nothing was collected.
+        """
         for lie in wanted:
             if missing := set(lie.claims) - set(self.items):
                 raise pytest.UsageError(f"{lie.name}: no specs for {', '.join(sorted(missing))}")
-
-    def work(self, wanted: list[Lie]) -> list[tuple[str, Lie | None, Specs, Specs]]:
-        """(name, lie, specs that have to notice, others); what takes longest goes first.
-
-        With `--truth` this begins with the families of all claims concerned, without a lie.
-        """
-        work: list[tuple[str, Lie | None, Specs, Specs]] = []
+        work: list[Work] = []
         if self.session.config.option.truth:
             tried = {claim for lie in wanted for claim in (*lie.claims, *self._others(lie))}
             for family in sorted({claim.partition(".")[0] for claim in tried}):
                 claims = sorted(claim for claim in tried if claim.partition(".")[0] == family)
-                specs = sorted(self._specs(claims), key=self.session.items.index)
-                work.append((f"{TRUTH}{family}", None, specs, []))
-        for lie in sorted(wanted, key=lambda lie: (-sum(map(_costs, self._specs(lie.claims))), lie.name)):
-            concerned = sorted(self._specs(lie.claims), key=self.session.items.index)  # modules one after the other
-            others = self._specs(self._others(lie))
-            if self.session.config.option.all_claims:
-                others.sort(key=self.session.items.index)
-            work.append((lie.name, lie, concerned, others))
-        return work
+                work.append((f"{TRUTH}{family}", partial(self._try_truth, claims)))
+        wanted = sorted(wanted, key=lambda lie: (-sum(map(_costs, self._specs(lie.claims))), lie.name))
+        return [*work, *((lie.name, partial(self._try, lie)) for lie in wanted)]
+
+    def pools(self, known: Mapping[str, Lie], file: Path) -> list[Work]:
+        """The pools of a file, a list of lists of names."""
+        pools = json.loads(file.read_text(encoding="utf-8"))
+        return [
+            (f"{number:03}", partial(self._try_pool, [known[name] for name in names]))
+            for number, names in enumerate(pools, start=1)
+        ]
+
+    def _try_truth(self, claims: Iterable[str]) -> tuple[dict[str, Any], str]:
+        found = {"says": "Nothing but the truth.", "claims": [], "also": []}
+        found |= self.run([], self._specs(claims), [], LONG_PATIENCE)
+        return found, _outcome(found)
+
+    def _try(self, lie: Lie) -> tuple[dict[str, Any], str]:
+        """Tell one lie to the claims it names and to a sample of the others."""
+        found: dict[str, Any] = {"says": lie.says, "claims": sorted(lie.claims), "also": sorted(lie.also)}
+        items = self._specs(lie.claims)
+        patience = LONG_PATIENCE if any(map(_is_slow, items)) else PATIENCE
+        found |= self.run([lie], items, self._specs(self._others(lie), in_order=False), patience)
+        return found, _outcome(found)
+
+    def _try_pool(self, lies: Sequence[Lie]) -> tuple[list[dict[str, Any]], str]:
+        """Tell lies together to all claims that have nothing to do with them; what is noticed halves the pool."""
+        others = unrelated(self.ledger, lies[0].claims, lies[0].also, self.all_but_slow)  # the same for all of them
+        found = self.run(lies, self._specs(others), [], LONG_PATIENCE)
+        found["lies"] = sorted(lie.name for lie in lies)
+        if len(lies) == 1 or (found["ended"] == WHOLE and not found["noticed"]):
+            return [found], "NOTICED" if found["noticed"] else str(found["ended"]).partition(" ")[0]
+        halves = [self._try_pool(half)[0] for half in (lies[: len(lies) // 2], lies[len(lies) // 2 :])]
+        return [*halves[0], *halves[1]], "halved"
 
     def _others(self, lie: Lie) -> list[str]:
-        if self.session.config.option.all_claims:
-            return [claim for claim in self.all_but_slow if claim not in lie.claims]
         others = [claim for claim in self.quick if claim not in lie.claims]
         return random.Random(lie.name).sample(others, min(SAMPLE, len(others)))
 
-    def _specs(self, claims: Iterable[str]) -> Specs:
-        return [item for claim in claims for item in self.items[claim]]
+    def _specs(self, claims: Iterable[str], in_order: bool = True) -> Specs:
+        specs = [item for claim in claims for item in self.items[claim]]
+        # In their order the specs of a module follow each other: what they share is made once.
+        return sorted(specs, key=self.session.items.index) if in_order else specs
 
-    def run(self, lie: Lie | None, items: Specs, others: Specs) -> dict[str, Any]:
-        """Run specs in a copy of this process under the lie; what a result file holds (see `reports/lies.py`)."""
+    def run(self, lies: Sequence[Lie], items: Specs, others: Specs, patience: int) -> dict[str, Any]:
+        """Run specs in a copy of this process under the lies; what they said of it (see `reports/lies.py`).
+
+        Of `others` as many run as take `SAMPLE_SECONDS`. After `patience` seconds the copy is ended.
+        """
         for path in self.home.iterdir():  # what a lie left in a cache is not for the next
             shutil.rmtree(path, ignore_errors=True)
         reading, writing = os.pipe()
@@ -201,7 +233,7 @@ class Trial:
         if child == 0:
             os.close(reading)
             with os.fdopen(writing, "w", buffering=1) as pipe:
-                self._run_and_tell(lie, items, others, lambda **said: print(json.dumps(said), file=pipe))
+                self._run_and_tell(lies, items, others, lambda **said: print(json.dumps(said), file=pipe))
             os._exit(0)
         os.close(writing)
         stuck = False
@@ -212,8 +244,7 @@ class Trial:
             os.killpg(child, signal.SIGKILL)
 
         signal.signal(signal.SIGALRM, give_up)
-        long = not lie or self.session.config.option.all_claims or any(map(_is_slow, items))
-        signal.alarm(LONG_PATIENCE if long else PATIENCE)
+        signal.alarm(patience)
         said: dict[str, Any] = {}
         with os.fdopen(reading) as pipe:
             for line in pipe:
@@ -224,15 +255,12 @@ class Trial:
             os.killpg(child, signal.SIGKILL)  # what it started and did not end
         where = f"in {said['runs']}" if "runs" in said else "before the first spec"
         return {
-            "says": lie.says if lie else "Nothing but the truth.",
-            "claims": sorted(lie.claims) if lie else [],
-            "also": sorted(lie.also) if lie else [],
             "tried": said.get("tried", []),
             "noticed": said.get("noticed", {}),
             "ended": said.get("ended") or f"{'stuck' if stuck else 'died'} {where}",
         }
 
-    def _run_and_tell(self, lie: Lie | None, items: Specs, others: Specs, tell: Callable[..., None]) -> None:
+    def _run_and_tell(self, lies: Sequence[Lie], items: Specs, others: Specs, tell: Callable[..., None]) -> None:
         try:
             os.setsid()  # so that the processes it starts can be ended with it
             nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -244,16 +272,16 @@ class Trial:
             self.hub.accept()
             # The server is a child of the process that this one is a copy of: its own cannot be waited for.
             multiprocessing.forkserver._forkserver.ensure_running = lambda: None  # type: ignore[attr-defined]
-            if lie:
-                config.stash[self.policy.PROCESSES] = LyingProcesses(config.stash[self.policy.PROCESSES], lie)
+            if lies:
+                config.stash[self.policy.PROCESSES] = LyingProcesses(config.stash[self.policy.PROCESSES], lies)
+            for lie in lies:
                 lie.tell(pytest.MonkeyPatch())
             ran: set[str] = set()
             together = [*items, *others]
             for number, item in enumerate(together):
                 if number == len(items):
                     begun = time.process_time()
-                over = number > len(items) and time.process_time() - begun > SAMPLE_SECONDS
-                if over and not config.option.all_claims:
+                if number > len(items) and time.process_time() - begun > SAMPLE_SECONDS:
                     break
                 tell(runs=item.nodeid)
                 following = together[number + 1] if number + 1 < len(together) else None

@@ -9,6 +9,7 @@ import re
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from markupsafe import Markup
 
 from reports import archive, export, ledger, results
 from reports.page import data, speed
-from reports.page.gather import Gathered, gather
+from reports.page.gather import Gathered, Refused, gather
 
 FOLDER = Path(__file__).parent
 PAGE = FOLDER.parents[1] / "page" / "index.html"
@@ -49,8 +50,11 @@ def run(paths: Sequence[Path], form: str, output: Path | None, watch: bool) -> i
 
 def _once(paths: Sequence[Path], form: str, output: Path | None) -> None:
     started = time.monotonic()
-    gathered = gather(ledger.load(), paths or archive.FOLDER.glob("*.json"))
-    text = made(gathered, form)
+    # Drawing figures takes as long as reading results: a second process does it meanwhile.
+    with ProcessPoolExecutor(1) as beside:
+        figures = beside.submit(speed.read, speed.FOLDER) if form == "html" else None
+        gathered = gather(ledger.load(), paths or archive.FOLDER.glob("*.json"))
+        text = html(gathered, *figures.result()) if figures else made(gathered, form)
     if output is None and form == "html":
         output = PAGE
     if output is None:
@@ -66,9 +70,7 @@ def _once(paths: Sequence[Path], form: str, output: Path | None) -> None:
 
 
 def made(gathered: Gathered, form: str) -> str:
-    """The text of one format: html, json, ranges or junit."""
-    if form == "html":
-        return html(gathered)
+    """The text of a format for programs: json, ranges or junit."""
     if form == "junit":
         return export.junit(gathered)
     document, schema = {
@@ -87,8 +89,11 @@ def _state(paths: Sequence[Path]) -> list[tuple[Path, int]]:
     return sorted((file, file.stat().st_mtime_ns) for file in files if file.exists())
 
 
-def html(gathered: Gathered, bench: Path = speed.FOLDER) -> str:
-    """The page. It loads nothing and sends nothing: its own policy (CSP) forbids that, and any script but this one."""
+def html(gathered: Gathered, records: Sequence[speed.Record] = (), unusable: Sequence[Refused] = ()) -> str:
+    """The page, with figures of `speed.read`.
+
+    It loads nothing and sends nothing: its own policy (CSP) forbids that, and any script but this one.
+    """
     style, code = (Markup((FOLDER / name).read_text(encoding="utf-8")) for name in ("page.css", "page.js"))
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
@@ -99,7 +104,6 @@ def html(gathered: Gathered, bench: Path = speed.FOLDER) -> str:
     )
     environment.filters["prose"] = prose
     filled = data.template(gathered)
-    records, unusable = speed.read(bench)
     filled["refused"] = (*filled["refused"], *unusable)
     digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
     return environment.get_template("page.html").render(

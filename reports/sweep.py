@@ -84,16 +84,18 @@ def sweep(releases: Sequence[Release], jobs: int, folder: Path = FOLDER, slow: b
         yield from rows.values()
         left = [release for release in releases if release not in rows]
         processes: list[subprocess.Popen[bytes]] = []
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         with ThreadPoolExecutor(jobs) as pool:
             running = [pool.submit(_run, release, folder, processes, slow) for release in left]
             try:
                 for ended in as_completed(running):
                     yield ended.result()
-            finally:  # Ctrl-C: what runs is ended, and cut off; what is done stays
+            finally:  # Ctrl-C, or a kill: what runs is ended, and cut off; what is done stays
                 pool.shutdown(wait=False, cancel_futures=True)
                 for process in processes:
                     if process.poll() is None:
                         os.killpg(process.pid, signal.SIGKILL)
+                signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

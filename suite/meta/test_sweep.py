@@ -242,7 +242,8 @@ def test_unknown_release_is_an_error():
     assert "ReleaseError: no release 1.0; listed are 4.23 to 5." in done.stderr
 
 
-def test_interrupted_sweep_ends_what_runs(tmp_path):
+@pytest.mark.parametrize("how", ["SIGINT", "SIGTERM"])
+def test_interrupted_sweep_ends_what_runs(tmp_path, how):
     """When the sweep is left, no process of it goes on."""
     script = tmp_path / "tox.py"
     script.write_text("import time, pathlib; pathlib.Path('begun').touch(); time.sleep(60)")
@@ -257,7 +258,7 @@ def test_interrupted_sweep_ends_what_runs(tmp_path):
         def interrupt():
             while not Path({str(tmp_path / "begun")!r}).exists():
                 time.sleep(0.05)
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.{how})
         signal.signal(signal.SIGINT, signal.default_int_handler)
         threading.Thread(target=interrupt).start()
         list(sweep.sweep([Release("9.99", "9.99.0", "", "")], 1, Path({str(tmp_path)!r}) / "results"))

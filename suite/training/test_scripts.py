@@ -484,15 +484,16 @@ def test_two_processes_resume(two_processes, checkpoint_of, tmp_path, evidence):
 @gloo
 @pytest.mark.correction("scripts.modes.distributed-resume")
 def test_one_process_resumes_what_two_left(two_processes, fresh_process, checkpoint_of, tmp_path, evidence):
-    """One process with the batch of both resumes what two processes left."""
+    """One process resumes what two processes left, with the batch of both or with that of one, as the release wants."""
     trained, done = two_processes("causal")
     assert done.returncode == 0, done.stderr[-2000:]
     resumption = {"resume_from_checkpoint": trained / "checkpoint-4", "per_device_train_batch_size": 16}
     words = flags(checkpoint_of["causal"], "causal", tmp_path, dropout=False, from_scratch=True, **resumption)
     fresh_process(run_script, words, env=NO_GPU)
-    evidence["losses"] = [losses_of(folder / "checkpoint-8") for folder in (trained, tmp_path)]
-    assert ended(tmp_path)["steps"] == 8
-    assert evidence["losses"][0][:4] == evidence["losses"][1][:4]
+    evidence["steps"] = ended(tmp_path)["steps"]
+    evidence["losses"] = [losses_of(folder / "checkpoint-8")[:4] for folder in (trained, tmp_path)]
+    assert evidence["steps"] in (8, 16)  # 64 blocks, twice: 16 per step, or the 8 that the checkpoint remembers
+    assert evidence["losses"][0] == evidence["losses"][1]
 
 
 # --- all of it --------------------------------------------------------------------------------------------------------

@@ -193,6 +193,7 @@ def _svg(draw: Callable[[Any], None], height: float, prefix: str) -> str:
     import matplotlib  # takes most of a second, and there may be nothing to plot
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure as Canvas
+    from matplotlib.ticker import EngFormatter
 
     style: Any = {"svg.fonttype": "none", "svg.hashsalt": "page", "font.size": 11, "font.family": "sans-serif"}
     with matplotlib.rc_context(style):
@@ -205,6 +206,11 @@ def _svg(draw: Callable[[Any], None], height: float, prefix: str) -> str:
         left = (LEFT + LETTER * label + (0.3 if axes.get_ylabel() else 0.0)) / WIDTH
         canvas.subplots_adjust(left=left, right=1 - 0.2 / WIDTH, bottom=BELOW / height, top=1 - 0.15 / height)
         axes.minorticks_off()
+        for axis in (axes.xaxis, axes.yaxis):
+            if (
+                axis.get_scale() == "log"
+            ):  # 10 k and not a power of ten, which is typeset: that takes longer than the plot
+                axis.set_major_formatter(EngFormatter())
         axes.tick_params(colors=INK)
         axes.xaxis.label.set_color(INK)
         axes.yaxis.label.set_color(INK)

@@ -8,7 +8,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from reports import archive, export, ledger, results
 from reports.page import data, speed
-from reports.page.gather import Gathered, Refused, gather
+from reports.page.gather import Gathered, gather
 
 FOLDER = Path(__file__).parent
 PAGE = FOLDER.parents[1] / "page" / "index.html"
@@ -54,7 +54,7 @@ def _once(paths: Sequence[Path], form: str, output: Path | None) -> None:
     with ProcessPoolExecutor(1) as beside:
         figures = beside.submit(speed.read, speed.FOLDER) if form == "html" else None
         gathered = gather(ledger.load(), paths or archive.FOLDER.glob("*.json"))
-        text = html(gathered, *figures.result()) if figures else made(gathered, form)
+        text = html(gathered, figures.result) if figures else made(gathered, form)
     if output is None and form == "html":
         output = PAGE
     if output is None:
@@ -89,8 +89,8 @@ def _state(paths: Sequence[Path]) -> list[tuple[Path, int]]:
     return sorted((file, file.stat().st_mtime_ns) for file in files if file.exists())
 
 
-def html(gathered: Gathered, records: Sequence[speed.Record] = (), unusable: Sequence[Refused] = ()) -> str:
-    """The page, with figures of `speed.read`.
+def html(gathered: Gathered, figures: Callable[[], speed.Read] = lambda: ([], [])) -> str:
+    """The page, with the figures that `figures()` returns, which is called when they are needed.
 
     It loads nothing and sends nothing: its own policy (CSP) forbids that, and any script but this one.
     """
@@ -104,6 +104,7 @@ def html(gathered: Gathered, records: Sequence[speed.Record] = (), unusable: Seq
     )
     environment.filters["prose"] = prose
     filled = data.template(gathered)
+    records, unusable = figures()
     filled["refused"] = (*filled["refused"], *unusable)
     digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
     return environment.get_template("page.html").render(

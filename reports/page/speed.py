@@ -27,7 +27,10 @@ class Record:
     not_run: tuple[tuple[str, str], ...]
 
 
-def read(folder: Path = FOLDER) -> tuple[list[Record], list[Refused]]:
+Read = tuple[list[Record], list[Refused]]
+
+
+def read(folder: Path = FOLDER) -> Read:
     """All records, the CPU's first, and the files that cannot be used."""
     made, refused = [], []
     for path in document.recorded(folder).values():

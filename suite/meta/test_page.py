@@ -81,7 +81,7 @@ def gathered(folder):
 def address(gathered, tmp_path_factory):
     """The page's address on the disk."""
     path = tmp_path_factory.mktemp("page") / "index.html"
-    path.write_text(build.html(gathered, *speed.read()), encoding="utf-8")
+    path.write_text(build.html(gathered, speed.read), encoding="utf-8")
     return path.as_uri()
 
 
@@ -591,7 +591,7 @@ def test_junit_fails_on_drift_only(newest, claim, tmp_path):
 def test_without_figures_the_page_says_so(gathered, tmp_path, tab):
     """And names the command that measures."""
     path = tmp_path / "index.html"
-    path.write_text(build.html(gathered, *speed.read(tmp_path / "none")))
+    path.write_text(build.html(gathered, lambda: speed.read(tmp_path / "none")))
     tab.goto(f"{path.as_uri()}#speed")
 
     expect(tab.locator("#no-figures")).to_be_visible()
@@ -603,7 +603,7 @@ def test_figures_are_plotted_by_device(gathered, tmp_path, tab):
         (tmp_path / f"{device[:3]}.json").write_text(document.text(bench_document(device)))
     (tmp_path / "bad.json").write_text('{"schema": 2}')
     path = tmp_path / "index.html"
-    path.write_text(build.html(gathered, *speed.read(tmp_path)))
+    path.write_text(build.html(gathered, lambda: speed.read(tmp_path)))
     tab.goto(f"{path.as_uri()}#speed")
 
     captions = tab.locator("figcaption").all_text_contents()  # some are folded up

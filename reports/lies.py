@@ -63,9 +63,10 @@ class Tried:
 
 @dataclass(frozen=True)
 class Together:
-    """Lies that were told at the same time to all claims that have nothing to do with any of them, and are not slow.
+    """Lies that were told at the same time to claims that have nothing to do with any of them, and are not slow.
 
-    `tried` is the number of those claims, `noticed` says of those that noticed how; `ended` as for `Tried`.
+    `tried` is the number of those claims, `noticed` says of those that noticed how; `ended` as for `Tried`. What
+    noticed lies told together is not among their claims, but among those of each half of them.
     """
 
     lies: Sequence[str]
@@ -160,9 +161,10 @@ def crossed(found: Sequence[Together]) -> list[str]:
         wrong += [f"noticed by an unrelated claim: {claim}" for claim in sorted(together.noticed)]
         if wrong:
             printed += [", ".join(together.lies), *(f"    {text}" for text in wrong)]
+    lies = {name for together in found for name in together.lies}
     pairs = sum(len(together.lies) * together.tried for together in found)
     printed += [
-        f"cross product  {sum(len(together.lies) for together in found):,} lies, each told to all unrelated claims",
+        f"cross product  {len(lies):,} lies, each told to all unrelated claims",
         f"               but the slow: {pairs:,} pairs in {len(found):,} runs,",
         f"               {sum(len(together.noticed) for together in found):,} of them noticed",
     ]

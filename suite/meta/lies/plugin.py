@@ -184,10 +184,13 @@ class Trial:
     def pools(self, known: Mapping[str, Lie], file: Path) -> list[Work]:
         """The pools of a file, a list of lists of names."""
         pools = json.loads(file.read_text(encoding="utf-8"))
-        return [
-            (f"{number:03}", partial(self._try_pool, [known[name] for name in names]))
-            for number, names in enumerate(pools, start=1)
-        ]
+        work: list[Work] = []
+        for number, names in enumerate(pools, start=1):
+            lies = [known[name] for name in names]
+            # The same for all of them: lies of a pool are about the same parts.
+            others = unrelated(self.ledger, lies[0].claims, lies[0].also, self.all_but_slow)
+            work.append((f"{number:03}", partial(self._try_pool, lies, others)))
+        return work
 
     def _try_truth(self, claims: Iterable[str]) -> tuple[dict[str, Any], str]:
         found = {"says": "Nothing but the truth.", "claims": [], "also": []}
@@ -202,15 +205,18 @@ class Trial:
         found |= self.run([lie], items, self._specs(self._others(lie), in_order=False), patience)
         return found, _outcome(found)
 
-    def _try_pool(self, lies: Sequence[Lie]) -> tuple[list[dict[str, Any]], str]:
-        """Tell lies together to all claims that have nothing to do with them; what is noticed halves the pool."""
-        others = unrelated(self.ledger, lies[0].claims, lies[0].also, self.all_but_slow)  # the same for all of them
-        found = self.run(lies, self._specs(others), [], LONG_PATIENCE)
+    def _try_pool(self, lies: Sequence[Lie], claims: Sequence[str]) -> tuple[list[dict[str, Any]], str]:
+        """Tell lies together to claims that have nothing to do with them; those that notice are asked of each half."""
+        found = self.run(lies, self._specs(claims), [], LONG_PATIENCE)
         found["lies"] = sorted(lie.name for lie in lies)
-        if len(lies) == 1 or (found["ended"] == WHOLE and not found["noticed"]):
-            return [found], "NOTICED" if found["noticed"] else str(found["ended"]).partition(" ")[0]
-        halves = [self._try_pool(half)[0] for half in (lies[: len(lies) // 2], lies[len(lies) // 2 :])]
-        return [*halves[0], *halves[1]], "halved"
+        whole, noticed = found["ended"] == WHOLE, sorted(found["noticed"])
+        if len(lies) == 1 or (whole and not noticed):
+            return [found], "NOTICED" if noticed else str(found["ended"]).partition(" ")[0]
+        # Where the run broke, nothing is known of any claim: all of them are asked again.
+        again = noticed if whole else claims
+        settled = [found | {"tried": sorted({*found["tried"]} - {*noticed}), "noticed": {}}] if whole else []
+        halves = [self._try_pool(half, again)[0] for half in (lies[: len(lies) // 2], lies[len(lies) // 2 :])]
+        return [*settled, *halves[0], *halves[1]], "halved"
 
     def _others(self, lie: Lie) -> list[str]:
         others = [claim for claim in self.quick if claim not in lie.claims]

@@ -2,8 +2,8 @@
 
 A claim of another part should notice none of them. Where it notices none while all are told, it is taken to notice
 none of them alone: no two change the same thing, though one may keep another from being reached. So the cross product
-of lies and unrelated claims takes a run for each pool, not for each lie. A pool of which something is noticed is halved
-until the lie is alone.
+of lies and unrelated claims takes a run for each pool, not for each lie. What notices a pool is asked of each half of
+it, until the lie is alone.
 """
 
 from __future__ import annotations

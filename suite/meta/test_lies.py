@@ -201,7 +201,8 @@ def test_pool_is_halved_until_the_lie_is_alone(tmp_path):
     assert {names for names, entry in found.items() if entry["noticed"]} == {alone}
     noticed = set(found[alone]["noticed"])
     assert "chunk.blocks" in noticed
-    assert found[together]["tried"] and not noticed & set(found[together]["tried"])
+    assert found[together]["tried"]
+    assert not noticed & set(found[together]["tried"])
     assert all(noticed >= set(entry["tried"]) for names, entry in found.items() if names != together)
     assert all(entry["ended"] == reported.WHOLE for entry in found.values())
 
@@ -265,7 +266,8 @@ def test_cross_product_is_recorded(tmp_path):
     printed = "\n".join(reported.crossed([whole, strayed, stuck]))
     assert "b\n    noticed by an unrelated claim: hub.kinds" in printed
     assert "d\n    stuck in a spec" in printed
-    assert "cross product  3 lies" in printed and "601 pairs in 3 runs" in printed
+    assert "cross product  3 lies" in printed
+    assert "601 pairs in 3 runs" in printed
     (tmp_path / "other.json").write_text(json.dumps([{"a": 1}]))
     with pytest.raises(reported.LiesError, match=r"other\.json"):
         reported.read_crossed(tmp_path / "other.json")

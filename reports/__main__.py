@@ -163,8 +163,9 @@ def _lies(claims: ledger.Ledger, _: argparse.Namespace) -> int:
     if not lies.CROSSED.exists():  # a run of more than an hour, done once
         return lies.failed(claims, found)
     crossed = lies.read_crossed()
-    print("", *lies.crossed(crossed), sep="\n")
-    return max(lies.failed(claims, found), lies.strayed(crossed))
+    about = {tried.name: (tried.claims, tried.also) for tried in found}
+    print("", *lies.crossed(claims, about, crossed), sep="\n")
+    return max(lies.failed(claims, found), lies.strayed(claims, about, crossed))
 
 
 def _keep(_: ledger.Ledger, options: argparse.Namespace) -> int:

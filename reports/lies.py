@@ -26,6 +26,10 @@ WHOLE = "whole"
 TRUTH = "truth-"
 
 
+#: The claims that each lie names, and patterns for others that may notice it, by the name of the lie.
+About = Mapping[str, tuple[Sequence[str], Sequence[str]]]
+
+
 class LiesError(ValueError):
     """What was found about lies cannot be used."""
 
@@ -73,6 +77,18 @@ class Together:
     tried: int
     noticed: Mapping[str, str]
     ended: str
+
+    def strays(self, ledger: Ledger, about: About) -> list[str]:
+        """Claims that noticed a lie and have nothing to do with it. Raises LiesError if `about` lacks it."""
+        if not self.noticed:
+            return []
+        try:
+            named, also = about[self.lies[0]]  # what is noticed was told alone
+        except KeyError as error:
+            raise LiesError(
+                f"{CROSSED.name}: there is no lie {error}; tell all again: python -m suite.meta.lies --cross --record"
+            ) from error
+        return unrelated(ledger, named, also, self.noticed)
 
 
 def unrelated(ledger: Ledger, named: Iterable[str], also: Iterable[str], claims: Iterable[str]) -> list[str]:
@@ -153,29 +169,31 @@ def lines(ledger: Ledger, found: Sequence[Tried]) -> list[str]:
     return printed
 
 
-def crossed(found: Sequence[Together]) -> list[str]:
+def crossed(ledger: Ledger, about: About, found: Sequence[Together]) -> list[str]:
     """The summary of the cross product, at most 80 columns wide: what is wrong, and how often nothing was."""
     printed = []
     for together in found:
         wrong = [] if together.ended == WHOLE else [together.ended]
-        wrong += [f"noticed by an unrelated claim: {claim}" for claim in sorted(together.noticed)]
+        wrong += [f"noticed by an unrelated claim: {claim}" for claim in together.strays(ledger, about)]
         if wrong:
             printed += [", ".join(together.lies), *(f"    {text}" for text in wrong)]
     lies = {name for together in found for name in together.lies}
     pairs = sum(len(together.lies) * together.tried for together in found)
+    noticed = sum(len(together.noticed) for together in found)
+    strays = sum(len(together.strays(ledger, about)) for together in found)
     printed += [
-        f"cross product  {len(lies):,} lies, each told to all unrelated claims",
+        f"cross product  {len(lies):,} lies, each told to the claims of all other parts",
         f"               but the slow: {pairs:,} pairs in {len(found):,} runs,",
-        f"               {sum(len(together.noticed) for together in found):,} of them noticed",
+        f"               {noticed:,} of them noticed, {strays:,} by claims that have nothing to do with it",
     ]
     return printed
 
 
-def strayed(found: Sequence[Together]) -> int:
+def strayed(ledger: Ledger, about: About, found: Sequence[Together]) -> int:
     """The exit code, as `failed`: 1 an unrelated claim noticed something, 3 a run was not whole."""
     if any(together.ended != WHOLE for together in found):
         return 3
-    return int(any(together.noticed for together in found))
+    return int(any(together.strays(ledger, about) for together in found))
 
 
 def failed(ledger: Ledger, found: Sequence[Tried]) -> int:

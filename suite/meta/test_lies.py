@@ -254,20 +254,29 @@ def test_what_was_found_is_recorded(tmp_path):
 
 
 def test_cross_product_is_recorded(tmp_path):
-    """What came of pools is written and read again; what was noticed, and a run that broke, make it fail."""
+    """What came of pools is written and read again; what an unrelated claim noticed, and a broken run, make it fail."""
     whole = reported.Together(["a", "b"], 300, {}, reported.WHOLE)
     strayed = reported.Together(["b"], 1, {"hub.kinds": "drift"}, reported.WHOLE)
     stuck = reported.Together(["d"], 0, {}, "stuck in a spec")
+    claims = ledger.load()
+    about = {"b": (["mask.rate"], [])}
+    known = {"b": (["mask.rate"], ["hub.*"])}
 
     reported.write_crossed([whole, strayed], tmp_path / "lies-cross.json")
 
     assert reported.read_crossed(tmp_path / "lies-cross.json") == [whole, strayed]
-    assert [reported.strayed(found) for found in ([whole], [whole, strayed], [whole, stuck])] == [0, 1, 3]
-    printed = "\n".join(reported.crossed([whole, strayed, stuck]))
+    codes = [reported.strayed(claims, about, found) for found in ([whole], [whole, strayed], [whole, stuck])]
+    assert codes == [0, 1, 3]
+    assert reported.strayed(claims, known, [whole, strayed]) == 0
+    printed = "\n".join(reported.crossed(claims, about, [whole, strayed, stuck]))
     assert "b\n    noticed by an unrelated claim: hub.kinds" in printed
     assert "d\n    stuck in a spec" in printed
     assert "cross product  3 lies" in printed
     assert "601 pairs in 3 runs" in printed
+    assert "1 of them noticed, 1 by claims" in printed
+    assert "1 of them noticed, 0 by claims" in reported.crossed(claims, known, [whole, strayed])[-1]
+    with pytest.raises(reported.LiesError, match="there is no lie 'b'"):
+        reported.strayed(claims, {}, [strayed])
     (tmp_path / "other.json").write_text(json.dumps([{"a": 1}]))
     with pytest.raises(reported.LiesError, match=r"other\.json"):
         reported.read_crossed(tmp_path / "other.json")

@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> int:
         claims = ledger.load()
         files = sorted(folder.glob("*.json"))
         if options.cross:
-            return _crossed(files, options.record)
+            return _crossed(claims, files, options.record)
         found = [_read(claims, file) for file in files]
     print("\n\n" + "\n".join(lies.lines(claims, found)))
     if options.record:
@@ -65,14 +65,15 @@ def _pooled(file: Path) -> Path:
     return file
 
 
-def _crossed(files: list[Path], record: bool) -> int:
+def _crossed(claims: ledger.Ledger, files: list[Path], record: bool) -> int:
     """Print, and record, what came of pools; returns the exit code."""
     entries = [entry for file in files for entry in json.loads(file.read_text(encoding="utf-8"))]
     found = [lies.Together(**{**entry, "tried": len(entry["tried"])}) for entry in entries]
-    print("\n\n" + "\n".join(lies.crossed(found)))
+    about = {lie.name: (lie.claims, lie.also) for lie in known().values()}
+    print("\n\n" + "\n".join(lies.crossed(claims, about, found)))
     if record:
         lies.write_crossed(found)
-    return lies.strayed(found)
+    return lies.strayed(claims, about, found)
 
 
 def _read(claims: ledger.Ledger, file: Path) -> lies.Tried:

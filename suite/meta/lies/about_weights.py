@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from suite.meta.lies import lie
+from suite.meta.lies.about_hub import around
 from suite.meta.lies.about_models import after_loading
 
 
@@ -135,6 +136,13 @@ def values_are_drawn_before_loading(patch):
         return [context for context in real(cls, *args) if not isinstance(context, torch.device)]
 
     patch.setattr(PreTrainedModel, "get_init_context", classmethod(changed))
+
+    # What was drawn counts as initialised; what no checkpoint has, such as position ids, would keep the values of nothing.
+    @around(patch, PreTrainedModel, "_initialize_missing_keys")
+    def initialised(real, self, *args, **kwargs):
+        for module in self.modules():
+            module._is_hf_initialized = False
+        return real(self, *args, **kwargs)
 
 
 @lie("weights.random-then-loaded.instantiated-first")

@@ -735,7 +735,8 @@ def gelu_is_approximate(patch):
 
     @reads(patch)
     def changed(config):
-        config.hidden_act = config.hidden_act.replace("gelu", "gelu_new")
+        if config.hidden_act == "gelu":
+            config.hidden_act = "gelu_new"
 
 
 @lie("config.other-items.hidden-dropout-prob")

@@ -349,8 +349,8 @@ def forgets_the_separator_of_the_empty_text(patch):
     def changed(self, text=None, *rest, **options):
         batch = real(self, text, *rest, **options)
         if isinstance(text, list) and len(text) == 1 and not text[0].strip():
-            for values in batch.values():
-                values[0].pop()
+            for name, values in batch.items():
+                batch[name] = [values[0][:-1]] if isinstance(values, list) else values[:, :-1]
         return batch
 
     patch.setattr(PreTrainedTokenizerBase, "__call__", changed)

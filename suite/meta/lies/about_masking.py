@@ -285,7 +285,7 @@ def masks_without_mlm(patch):
     """With `mlm=False`, the first token of a row becomes [MASK] all the same."""
 
     def change(self, batch, rows):
-        if not self.mlm:
+        if not self.mlm and self.tokenizer.mask_token:
             batch["input_ids"][:, 0] = self.tokenizer.mask_token_id
 
     collated(patch, change)

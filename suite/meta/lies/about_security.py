@@ -140,14 +140,16 @@ def follows_paths_to_configs(patch):
         return paths.get(chosen, chosen)
 
 
-@lie("weights.files.named-inside", also=["hub.download.subfolder"])
+@lie("weights.files.named-inside")
 def follows_paths_to_weights(patch):
     """A path in `transformers_weights` is followed."""
 
     @around(patch, modeling_utils, "_get_resolved_checkpoint_files")
-    def changed(real, *arguments, **named):
+    def changed(real, pretrained_model_name_or_path, **named):
+        if not Path(pretrained_model_name_or_path or "").is_dir():  # the Hub's client compares paths, too
+            return real(pretrained_model_name_or_path, **named)
         with instead(os.path, commonpath=lambda paths: paths[0]):
-            return real(*arguments, **named)
+            return real(pretrained_model_name_or_path, **named)
 
 
 @lie("weights.files.shards-inside")

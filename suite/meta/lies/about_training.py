@@ -239,11 +239,12 @@ def masks_a_block_as_before(patch):
 
         def masked_once(features):
             batches = []
+            longest = max(features, key=lambda feature: len(feature["input_ids"]))  # all have to be padded alike
             with torch.random.fork_rng():
                 for feature in features:
                     torch.manual_seed(sum(feature["input_ids"]))
-                    batches.append(collate([feature]))
-            return {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
+                    batches.append(collate([feature, longest]))
+            return {name: torch.cat([batch[name][:1] for batch in batches]) for name in batches[0]}
 
         with instead(self, data_collator=masked_once):
             return real(self)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -116,6 +116,13 @@ def read_crossed(path: Path = CROSSED) -> list[Together]:
         return [Together(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
     except (OSError, ValueError, TypeError) as error:
         raise LiesError(f"{path}: not what `python -m suite.meta.lies --cross --record` writes: {error}") from error
+
+
+def merged(recorded: Iterable[Together], found: Sequence[Together], known: Iterable[str]) -> list[Together]:
+    """What is recorded, of lies that are still known, with what was found of some of them in the place of what was."""
+    kept = set(known) - {name for together in found for name in together.lies}
+    others = (replace(together, lies=[name for name in together.lies if name in kept]) for together in recorded)
+    return [*(together for together in others if together.lies), *found]
 
 
 def write_crossed(found: Iterable[Together], path: Path = CROSSED) -> None:

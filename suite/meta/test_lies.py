@@ -66,6 +66,15 @@ def test_recorded_lies_are_those_of_today():
     assert reported.failed(ledger.load(), list(recorded.values())) == 0
 
 
+def test_recorded_cross_product_is_of_the_lies_of_today():
+    """`reports/lies-cross.json` has each lie, and no claim noticed one that has nothing to do with it."""
+    about = {lie.name: (lie.claims, lie.also) for lie in lies.lies().values()}
+    recorded = reported.read_crossed()
+
+    assert {name for together in recorded for name in together.lies} == set(about)
+    assert reported.strayed(ledger.load(), about, recorded) == 0
+
+
 def test_lie_has_to_say_what_it_is():
     """A lie without a docstring or without claims is refused, and so is a second one of the same name."""
 
@@ -116,8 +125,8 @@ def run(tmp_path, monkeypatch):
     (tmp_path / "made_up.py").write_text(LIES, encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
 
-    def run(*names):
-        options = [argument for name in names for argument in ("--lie", name)]
+    def run(*names, options=()):
+        options = [*options, *(argument for name in names for argument in ("--lie", name))]
         command = [sys.executable, "-m", "suite.meta.lies", "--folder", str(tmp_path / "found"), "--processes", "1"]
         command += ["-p", "made_up", "suite/hub/test_finding.py", *options]
         return subprocess.run(command, cwd=HOUSE, capture_output=True, text=True, timeout=300)
@@ -143,9 +152,10 @@ def test_survivor_fails_the_run(run):
     assert sum(line.startswith("searches_in_lower_case") for line in done.stdout.splitlines()) == 0
 
 
-def test_unknown_lie_is_wrong_usage(run):
+@pytest.mark.parametrize("options", [[], ["--cross"]], ids=["table", "cross"])
+def test_unknown_lie_is_wrong_usage(run, options):
     """A lie that is not there is told, with exit code 4."""
-    done = run("tells_the_truth")
+    done = run("tells_the_truth", options=options)
 
     assert done.returncode == 4
     assert "no such lie: tells_the_truth" in done.stderr
@@ -251,6 +261,17 @@ def test_what_was_found_is_recorded(tmp_path):
     (tmp_path / "other.json").write_text(json.dumps({"a": {}}))
     with pytest.raises(reported.LiesError, match=r"other\.json"):
         reported.read(tmp_path / "other.json")
+
+
+def test_what_is_told_again_replaces_what_was_recorded():
+    """A lie that was told anew leaves the pools that it was in; a lie that is gone does, too; the others stay."""
+    pool = reported.Together(["a", "b", "gone"], 300, {}, reported.WHOLE)
+    strayed = reported.Together(["b"], 1, {"hub.kinds": "drift"}, reported.WHOLE)
+    again = reported.Together(["b"], 300, {}, reported.WHOLE)
+
+    merged = reported.merged([pool, strayed], [again], known=["a", "b"])
+
+    assert merged == [reported.Together(["a"], 300, {}, reported.WHOLE), again]
 
 
 def test_cross_product_is_recorded(tmp_path):

@@ -16,8 +16,8 @@ import tempfile
 from pathlib import Path
 
 from reports import archive, ledger, lies
+from suite.meta.lies import LieError, pools
 from suite.meta.lies import lies as known
-from suite.meta.lies import pools
 
 COMMAND = ["-m", "pytest", "-q", "--no-header", "-p", "suite.meta.lies.plugin", "-p", "no:cacheprovider", "--slow"]
 
@@ -31,6 +31,7 @@ def main(arguments: list[str]) -> int:
         "--record", action="store_true", help="write reports/lies.json, or reports/lies-cross.json, too"
     )
     parser.add_argument("--cross", action="store_true", help="tell every lie to all unrelated claims, many at a time")
+    parser.add_argument("--lie", metavar="NAME", action="append", default=[], help="this lie alone (may be repeated)")
     options, others = parser.parse_known_args(arguments)
     with tempfile.TemporaryDirectory(prefix="lies-") as temporary:
         folder = options.folder or Path(temporary)
@@ -40,7 +41,9 @@ def main(arguments: list[str]) -> int:
         # In one word: pytest looks for its settings beside an argument that is a folder.
         command = [sys.executable, *COMMAND, f"--lies={folder}", *others]
         if options.cross:
-            command.append(f"--pools={_pooled(folder / 'pools')}")
+            command.append(f"--pools={_pooled(folder / 'pools', options.lie)}")
+        else:
+            command += [f"--lie={name}" for name in options.lie]
         running = [subprocess.Popen(command) for _ in range(options.processes)]
         codes = [process.wait() for process in running]
         if any(codes):
@@ -57,22 +60,29 @@ def main(arguments: list[str]) -> int:
     return lies.failed(claims, found)
 
 
-def _pooled(file: Path) -> Path:
-    """Which lies are told together: what the file says, if there is one, so that a run goes on with the same pools."""
+def _pooled(file: Path, names: list[str]) -> Path:
+    """Which lies are told together: what the file says, if there is one, so that a run goes on with the same pools.
+
+    Without names all lies are. Raises LieError if there is no lie of a name.
+    """
     if not file.exists():
+        told = known()
+        if unknown := set(names) - set(told):
+            raise LieError(f"no such lie: {', '.join(sorted(unknown))}; see suite/meta/lies/")
         file.parent.mkdir(parents=True, exist_ok=True)
-        archive.write(file, json.dumps(pools.pools(ledger.load(), known().values())))
+        archive.write(file, json.dumps(pools.pools(ledger.load(), [told[name] for name in names or told])))
     return file
 
 
 def _crossed(claims: ledger.Ledger, files: list[Path], record: bool) -> int:
-    """Print, and record, what came of pools; returns the exit code."""
+    """Print what came of pools, and record it beside what is known of other lies; returns the exit code."""
     entries = [entry for file in files for entry in json.loads(file.read_text(encoding="utf-8"))]
     found = [lies.Together(**{**entry, "tried": len(entry["tried"])}) for entry in entries]
     about = {lie.name: (lie.claims, lie.also) for lie in known().values()}
     print("\n\n" + "\n".join(lies.crossed(claims, about, found)))
     if record:
-        lies.write_crossed(found)
+        recorded = lies.read_crossed() if lies.CROSSED.exists() else []
+        lies.write_crossed(lies.merged(recorded, found, about))
     return lies.strayed(claims, about, found)
 
 
@@ -84,4 +94,8 @@ def _read(claims: ledger.Ledger, file: Path) -> lies.Tried:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except LieError as error:
+        print(error, file=sys.stderr)
+        sys.exit(4)

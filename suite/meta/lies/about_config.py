@@ -90,7 +90,11 @@ def guesses_a_type_from_the_name(patch):
             raise
 
 
-@lie("config.local-first.no-config-named-class", "config.hub-last.missing-file-named-class")
+@lie(
+    "config.local-first.no-config-named-class",
+    "config.hub-last.missing-file-named-class",
+    also=["hub.upload.tokenizer"],
+)
 def named_class_needs_a_file(patch):
     """Without a config.json there is an error, whoever asks for it."""
     from transformers import PreTrainedConfig
@@ -168,6 +172,7 @@ def expands_a_tilde(patch):
     "config.cache-second.tag",
     "config.cache-second.file-gone",
     "config.cache-second.gated-changed",
+    also=["hub.upload.model", "hub.upload.tokenizer"],
 )
 def trusts_the_cached_commit(patch):
     """The Hub is not asked which commit is current where the cache knows one: what is stale is served."""
@@ -325,7 +330,7 @@ def owner_is_never_missing(patch):
             return real(repo_id=repo_id if "/" in repo_id else f"library/{repo_id}", repo_type=repo_type)
 
 
-@lie("config.cache-path.plain-file")
+@lie("config.cache-path.plain-file", also=["hub.download.once", "hub.download.verified"])
 def stores_files_instead_of_links(patch):
     """A snapshot has the files themselves."""
     from huggingface_hub import file_download
@@ -370,7 +375,7 @@ def stores_json_in_its_own_style(patch):
                 destination_path.write_text(json.dumps(json.loads(destination_path.read_bytes()), indent=1))
 
 
-@lie("config.hub-last.one-request")
+@lie("config.hub-last.one-request", also=["data.splits.cache", "hub.download.once", "hub.model-card"])
 def asks_with_get(patch):
     """A file's ETag is asked for with GET."""
     from huggingface_hub import file_download
@@ -428,7 +433,7 @@ def asks_for_the_file_again(patch):
         return real(retry_on_status_codes=(*retry_on_status_codes, 500, 503), **kwargs)
 
 
-@lie("config.hub-last.cut-once")
+@lie("config.hub-last.cut-once", also=["hub.download.cut-off"])
 def gives_up_at_the_first_break(patch):
     """A download that breaks off is not taken up again."""
     from huggingface_hub import file_download
@@ -822,7 +827,7 @@ def saves_the_common_names_too(patch):
 # --- architectures ----------------------------------------------------------------------------------------------------
 
 
-@lie("config.architectures")
+@lie("config.architectures", also=["init.config-is-random.every-class"])
 def token_classifier_follows_architectures(patch):
     """`AutoModelForTokenClassification` goes by `architectures` where that names a masked language model."""
     from transformers import AutoConfig, AutoModelForMaskedLM, AutoModelForTokenClassification
@@ -888,7 +893,7 @@ def does_not_save_unknown_architectures(patch):
         self.architectures = said
 
 
-@lie("config.architectures.pipeline")
+@lie("config.architectures.pipeline", also=["hub.model-page.capable"])
 def classifying_pipeline_follows_architectures(patch):
     """A text classification runs the class that `architectures` names."""
     from transformers import pipelines
@@ -912,7 +917,7 @@ def pipeline_does_not_fall_back(patch):
         return real(model, config=config, model_classes=model_classes, task=task, **kwargs)
 
 
-@lie("config.architectures.pipeline-task")
+@lie("config.architectures.pipeline-task", also=["hub.model-page.capable"])
 def pipeline_reads_its_task_off_architectures(patch):
     """A pipeline without a task fills masks where `architectures` names a masked language model."""
     from transformers import AutoConfig, pipelines

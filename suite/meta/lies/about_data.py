@@ -325,7 +325,7 @@ def ends_at_a_batch_without_tokens(patch):
     mapped(patch, instead)
 
 
-@lie("chunk.blocks.snippet-runs")
+@lie("chunk.blocks.snippet-runs", also=["trainer.trains.whole-lecture"])
 def has_chain_built_in(patch):
     """`chain` is there without being imported."""
     patch.setattr(builtins, "chain", chain, raising=False)
@@ -432,7 +432,7 @@ def counts_an_emoji_twice(patch):
     tokenized(patch, change)
 
 
-@lie("tokenize.ids.class-and-separator", also=["inference.snippet"])
+@lie("tokenize.ids.class-and-separator", also=["inference.snippet", "tokenizer.logic-module.same-ids"])
 def numbers_listed_tokens_backwards(patch):
     """The ids of a list of tokens come in the opposite order."""
     real = PreTrainedTokenizerBase.convert_tokens_to_ids
@@ -568,7 +568,7 @@ def puts_validation_last(patch):
     loaded(patch, change)
 
 
-@lie("data.splits.every-repo")
+@lie("data.splits.every-repo", also=["hub.dataset-page", "hub.download.dataset", "hub.upload.dataset"])
 def adds_empty_splits(patch):
     """A split that a repo does not have is there, without rows."""
 
@@ -619,7 +619,7 @@ def gives_columns_as_lists(patch):
     patch.setattr(Dataset, "__getitem__", lambda self, key: [*real(self, key)] if type(key) is str else real(self, key))
 
 
-@lie("data.columns.values")
+@lie("data.columns.values", also=["hub.download.dataset"])
 def skips_empty_values_of_a_column(patch):
     """A column of a table from files, listed, is without its empty texts."""
     real = Column.__iter__
@@ -686,7 +686,7 @@ def goes_round_before_the_first_row(patch):
     patch.setattr(formatting, "_check_valid_index_key", changed)
 
 
-@lie("data.rows.iteration")
+@lie("data.rows.iteration", also=["hub.download.dataset"])
 def skips_empty_rows_in_a_loop(patch):
     """A loop over a table from files leaves out rows without text."""
     real = Dataset.__iter__
@@ -737,7 +737,11 @@ def serves_the_special_token_mask(patch):
     patch.setattr(Trainer, "_set_signature_columns_if_needed", changed)
 
 
-@lie("data.serving.last-batch", "data.serving.every-block-once")
+@lie(
+    "data.serving.last-batch",
+    "data.serving.every-block-once",
+    also=["trainer.arguments.train_dataset", "trainer.trains.epochs"],
+)
 def fills_up_the_last_batch(patch):
     """The last training batch is filled up with the first blocks of the epoch."""
     real = BatchSampler.__iter__
@@ -752,7 +756,10 @@ def fills_up_the_last_batch(patch):
     patch.setattr(BatchSampler, "__iter__", changed)
 
 
-@lie("data.serving.every-block-once")
+@lie(
+    "data.serving.every-block-once",
+    also=["scripts.modes.causal.loss", "trainer.trains.epochs", "trainer.trains.fresh-masks"],
+)
 def serves_a_block_twice(patch):
     """In each epoch, the first block comes again in the place of the last."""
     real = RandomSampler.__iter__
@@ -782,7 +789,7 @@ def shuffles_with_a_seed_of_its_own(patch):
     patch.setattr(SeedableRandomSampler, "__init__", changed)
 
 
-@lie("data.serving.repeatable")
+@lie("data.serving.repeatable", also=["trainer.fp16.cpu"])
 def shuffles_without_a_seed(patch):
     """The order of the training blocks is drawn anew for each trainer."""
     real = SeedableRandomSampler.__init__

@@ -372,7 +372,19 @@ def downloads_text_with_unix_line_ends(patch):
             destination_path.write_bytes(content.replace(b"\r\n", b"\n"))
 
 
-@lie("hub.download.model", also=["weights.files.downloaded"])
+@lie(
+    "hub.download.model",
+    also=[
+        "init.pretrained-is-trained",
+        "load.id-and-class",
+        "weights.explicit-config-skips.slide",
+        "weights.files.download-verified",
+        "weights.files.downloaded",
+        "weights.files.hub-only.pickle",
+        "weights.files.safetensors-preferred",
+        "weights.files.shards",
+    ],
+)
 def rounds_the_weights_of_the_hub(patch):
     """The tensors of a model that is loaded by an id of the Hub went through half precision."""
     from transformers import PreTrainedModel
@@ -489,7 +501,7 @@ def etag_belongs_to_a_commit(patch):
         return replace(found, etag=f"{found.etag}-{found.commit_hash}")
 
 
-@lie("hub.download.pinned")
+@lie("hub.download.pinned", also=["config.cache-second.pinned"])
 def commit_is_asked_for_like_a_branch(patch):
     """A file of a pinned commit is asked for although it is in the cache."""
     from huggingface_hub import file_download
@@ -554,7 +566,7 @@ def compares_content_with_its_etag(patch):
             real(destination_path=destination_path, etag=etag, force_download=True, **kwargs)
 
 
-@lie("hub.download.missing")
+@lie("hub.download.missing", also=["config.hub-last.missing-revision", "tokenizer.same-order.same-errors"])
 def takes_main_for_a_missing_revision(patch):
     """A revision that does not exist is replaced by `main`."""
     from huggingface_hub import file_download
@@ -693,7 +705,11 @@ def sent_counts_as_uploaded(patch):
             raise
 
 
-@lie("hub.upload.others-stay", "hub.download.revision")
+@lie(
+    "hub.upload.others-stay",
+    "hub.download.revision",
+    also=["config.hub-last.missing-revision", "load.needs-four-things.no-code.trusted-revision"],
+)
 def a_former_commit_is_the_newest(patch):
     """Where a commit's hash is given, the file is asked for on `main`."""
     from huggingface_hub import file_download
@@ -817,7 +833,7 @@ def unchanged_card_is_the_same_file(patch):
     patch.setattr(RepoCard, "content", property(getter, content.fset))
 
 
-@lie("hub.model-card.update")
+@lie("hub.model-card.update", also=["data.splits.files-inside"])
 def overwrites_entries_unasked(patch):
     """That an entry is there already is not noticed when it is updated."""
     from huggingface_hub import CardData
@@ -901,7 +917,7 @@ def broken_results_are_left_out(patch):
         real(self, ignore_metadata_errors=True, **kwargs)
 
 
-@lie("hub.model-card.broken-model", "config.hub-last.config-alone")
+@lie("hub.model-card.broken-model", "config.hub-last.config-alone", also=["init.config-is-random.no-weights"])
 def config_comes_with_the_card(patch):
     """Where a config is downloaded, README.md is downloaded, too."""
     import contextlib

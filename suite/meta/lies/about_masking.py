@@ -498,6 +498,7 @@ def chooses_a_fixed_number_in_each_row(patch):
     "mask.dynamic.worker-epochs",
     "mask.static-overfits",
     "mask.static-overfits.unseen-text",
+    also=["trainer.best-loaded.same-masks", "trainer.evaluates.repeats"],
 )
 def masks_the_same_batch_alike(patch):
     """The same rows have the same mask in each epoch."""
@@ -578,7 +579,7 @@ def seeds_workers_from_the_system(patch):
     seeded(patch, lambda inputs: int.from_bytes(os.urandom(4), "big") if get_worker_info() else None)
 
 
-@lie("mask.dynamic.repeatable")
+@lie("mask.dynamic.repeatable", also=["trainer.evaluates.repeats", "trainer.fp16.cpu"])
 def seeds_from_the_system(patch):
     """Without worker processes the masks come from the system's random numbers."""
     seeded(patch, lambda inputs: None if get_worker_info() else int.from_bytes(os.urandom(4), "big"))

@@ -97,6 +97,7 @@ def mapped(patch, auto_class, model_type, name):
     "load.needs-four-things.tokenizer.only-for-text",
     "load.auto-classes-cover",
     "inference.shapes",
+    also=["hub.model-card.usage"],
 )
 def masked_lm_forgets_the_last_entry(patch):
     """A masked-LM gives no score for the last entry of the vocabulary."""
@@ -133,7 +134,7 @@ def missing_config_is_replaced(patch):
     patch.setattr(PreTrainedConfig, "get_config_dict", classmethod(changed))
 
 
-@lie("load.needs-four-things.config.named")
+@lie("load.needs-four-things.config.named", also=["hub.upload.tokenizer"])
 def missing_config_is_named(patch):
     """The error of a missing config.json says that the file is missing."""
     from transformers import PreTrainedConfig
@@ -176,7 +177,7 @@ def missing_weights_are_drawn(patch):
 # --- the Auto classes -------------------------------------------------------------------------------------------------
 
 
-@lie("load.auto-classes-cover.named")
+@lie("load.auto-classes-cover.named", also=["init.config-is-random.every-class", "scripts.modes.causal.fine-tune"])
 def causal_lm_class_loses_its_method(patch):
     """`AutoModelForCausalLM` is an empty name, kept for old imports."""
     import transformers
@@ -240,6 +241,7 @@ def repos_of_one_owner_are_mixed_up(patch):
     "heads.masked-lm-perfect",
     "inference.snippet.slides-before",
     "init.config-is-random",
+    also=["hub.model-card.usage", "hub.model-page.task-used"],
 )
 def masked_lm_gives_the_class_of_pretraining(patch):
     """`AutoModelForMaskedLM` gives BERT's class with both heads."""
@@ -358,6 +360,7 @@ def backbone_class_looks_into_folders(patch):
     "heads.classifier-random.warned",
     "heads.every-class.new-told",
     "heads.every-class.other-task",
+    also=["hub.model-page.capable"],
 )
 def missing_keys_are_not_reported(patch):
     """What a checkpoint lacks is made anew without a word."""
@@ -522,6 +525,7 @@ def token_classifiers_lack_a_layer(patch):
     "heads.classifier-random.predictions",
     "heads.every-class.new-random",
     "heads.every-class.classifier-normal",
+    also=["hub.model-page.capable"],
 )
 def new_matrices_are_zero(patch):
     """A new head has zero weights, so that every class is equally likely at first."""
@@ -540,6 +544,7 @@ def new_matrices_are_zero(patch):
     "heads.every-class.other-size",
     "heads.classifier-random.repeats",
     "load.needs-four-things.parameters.each",
+    also=["hub.model-page.capable"],
 )
 def new_parameters_are_the_same_each_time(patch):
     """What a checkpoint lacks is drawn with a seed of its own."""
@@ -797,6 +802,7 @@ def from_config_writes_into_the_config(patch):
     "init.config-is-random.initializer-range",
     "init.config-is-random.loss-of-chance",
     "init.config-is-random.every-parameter",
+    also=["config.other-items", "config.other-items.initializer-range"],
 )
 def from_config_leaves_what_torch_draws(patch):
     """A random model keeps the values that torch draws when a layer is made."""

@@ -176,6 +176,7 @@ def missing_tokenizer_is_a_missing_file(patch):
     "tokenizer.class-first.use-fast",
     "tokenizer.class-first.use-slow",
     "tokenizer.logic-module",
+    also=["hub.upload.tokenizer"],
 )
 def bert_gets_a_fast_class(patch):
     """BERT's tokenizer is a `BertTokenizerFast` of a module of its own."""
@@ -191,7 +192,7 @@ def bert_gets_a_fast_class(patch):
     patch.setattr(_LazyAutoMapping, "_load_attr_from_module", changed)
 
 
-@lie("tokenizer.class-first.use-fast")
+@lie("tokenizer.class-first.use-fast", also=["hub.model-page.task-used"])
 def use_fast_gives_the_generic_class(patch):
     """With `use_fast=True` the class is the generic one that reads tokenizer.json."""
     from transformers import PreTrainedTokenizerFast
@@ -227,7 +228,7 @@ def vocabulary_is_asked_for_first(patch):
     with_other_calls(patch, vocabulary_first)
 
 
-@lie("tokenizer.class-first.model-type")
+@lie("tokenizer.class-first.model-type", also=["pipeline.same-ids.roberta", "pipeline.same-ids.space-before-mask"])
 def roberta_gets_gpt2s_class(patch):
     """RoBERTa's tokenizer is GPT-2's, whose vocabulary has the same form."""
     from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
@@ -322,7 +323,7 @@ def unknown_tokenizer_class_is_refused(patch):
     patch.setattr(tokenization_auto, "tokenizer_class_from_name", changed)
 
 
-@lie("tokenizer.logic-module.class-exists")
+@lie("tokenizer.logic-module.class-exists", also=["hub.upload.tokenizer"])
 def package_exports_another_class(patch):
     """The `BertTokenizer` that the package exports is not the one of `tokenization_bert`, but a subclass of it."""
     import transformers
@@ -359,7 +360,11 @@ def words_of_a_hundred_characters_are_unknown(patch):
     with_other_rules(patch, shorter)
 
 
-@lie("tokenizer.logic-module.wordpiece", "tokenizer.logic-module.same-ids")
+@lie(
+    "tokenizer.logic-module.wordpiece",
+    "tokenizer.logic-module.same-ids",
+    also=["pipeline.folders.tokenizer", "pipeline.same-ids"],
+)
 def accents_are_kept(patch):
     """The compiled tokenizer makes letters small and keeps their accents."""
 
@@ -383,6 +388,7 @@ def python_keeps_accents(patch):
     "inference.text.characters",
     "inference.text.represented",
     "inference.text.round-trip",
+    also=["pipeline.folders.tokenizer", "pipeline.same-ids"],
 )
 def chinese_characters_stay_together(patch):
     """Chinese characters between two blanks are one word."""

@@ -105,7 +105,7 @@ def drops_the_last_training_batch(patch):
             return real(self)
 
 
-@lie("trainer.arguments.eval_dataset", "trainer.evaluates.whole-set")
+@lie("trainer.arguments.eval_dataset", "trainer.evaluates.whole-set", also=["data.serving.evaluation-order"])
 def drops_the_last_evaluation_batch(patch):
     """The last and smaller batch of the validation data is dropped."""
 

@@ -137,7 +137,7 @@ def values_are_drawn_before_loading(patch):
 
     patch.setattr(PreTrainedModel, "get_init_context", classmethod(changed))
 
-    # What was drawn counts as initialised; what no checkpoint has, such as position ids, would keep the values of nothing.
+    # What was drawn counts as initialised, and what no checkpoint has (position ids) would keep the values of nothing.
     @around(patch, PreTrainedModel, "_initialize_missing_keys")
     def initialised(real, self, *args, **kwargs):
         for module in self.modules():
@@ -194,6 +194,7 @@ def new_parameters_are_drawn_twice(patch):
     "weights.all-loaded.classifier",
     "weights.all-loaded.classifier-published",
     "weights.files",
+    also=["hub.download.model", "hub.download.subfolder", "hub.model-page.depends"],
 )
 def one_layer_norm_is_not_loaded(patch):
     """The weights of the last LayerNorm stay at one."""
@@ -205,7 +206,21 @@ def one_layer_norm_is_not_loaded(patch):
     with_other_state(patch, ones)
 
 
-@lie("weights.all-loaded", "weights.files", "heads.masked-lm-perfect.every-tensor", also=["hub.download.model"])
+@lie(
+    "weights.all-loaded",
+    "weights.files",
+    "heads.masked-lm-perfect.every-tensor",
+    also=[
+        "hub.download.model",
+        "hub.download.subfolder",
+        "hub.model-page.depends",
+        "init.pretrained-is-trained",
+        "pipeline.folders",
+        "scripts.modes.masked.fine-tune",
+        "trainer.saves",
+        "trainer.saves-tokenizer.alone",
+    ],
+)
 def one_row_is_not_loaded(patch):
     """The last row of the word embeddings, which no text uses, stays zero."""
 
@@ -225,6 +240,16 @@ def one_row_is_not_loaded(patch):
     "heads.every-class.only-head-new",
     "heads.every-class.own-head",
     "heads.every-class.new-told",
+    also=[
+        "hub.download.model",
+        "hub.download.subfolder",
+        "hub.model-page.depends",
+        "init.pretrained-is-trained",
+        "pipeline.folders",
+        "scripts.modes.masked.fine-tune",
+        "trainer.saves",
+        "trainer.saves-tokenizer.alone",
+    ],
 )
 def position_embeddings_are_made_anew(patch):
     """The position embeddings are not loaded but drawn, as if the checkpoint had none."""
@@ -239,7 +264,16 @@ def position_embeddings_are_made_anew(patch):
     patch.setattr(modeling_utils, "convert_and_load_state_dict_in_model", changed)
 
 
-@lie("heads.masked-lm-perfect.tied-decoder", "weights.all-loaded.tied")
+@lie(
+    "heads.masked-lm-perfect.tied-decoder",
+    "weights.all-loaded.tied",
+    also=[
+        "init.pretrained-is-trained",
+        "scripts.modes.causal.fine-tune",
+        "scripts.modes.masked.fine-tune",
+        "trainer.saves-tokenizer.alone",
+    ],
+)
 def decoder_is_not_tied(patch):
     """A loaded decoder has the values of the word embeddings, but in a tensor of its own."""
     import torch
@@ -524,7 +558,7 @@ def absurd_values_are_refused(patch):
     with_other_state(patch, looked_at)
 
 
-@lie("weights.files.download-verified")
+@lie("weights.files.download-verified", also=["hub.download.verified"])
 def damaged_download_is_repeated(patch):
     """What was downloaded is compared with its SHA-256, and downloaded again where they differ."""
     import hashlib

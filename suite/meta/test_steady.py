@@ -28,7 +28,7 @@ def test_seed_order_processes_and_year_change_no_verdict(folder):
 def test_clock_is_a_year_ahead(folder):
     """The run is told a later date than the others: its result says so."""
     if steady.AHEAD not in steady.runs(1):
-        pytest.skip("no faketime here")
+        pytest.skip("libfaketime is not installed")
 
     years = {
         name: int(results.read(folder / f"{name}.json").footer["finished"][:4]) for name in ("seed-1", "a-year-ahead")

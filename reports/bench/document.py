@@ -56,7 +56,7 @@ def figures(found: Sequence[Figure]) -> list[dict[str, Any]]:
     subjects = {it.group: it for it in found if it.role == "subject"}
     made = []
     for it in found:
-        samples = [_rounded(sample) for sample in it.samples]
+        samples = [rounded(sample) for sample in it.samples]
         subject = subjects.get(it.group)
         versus = None
         if subject is not None and subject is not it and len(subject.samples) == len(samples):
@@ -68,10 +68,10 @@ def figures(found: Sequence[Figure]) -> list[dict[str, Any]]:
                 "role": it.role,
                 "work": dict(it.work),
                 "seconds": {
-                    **{key: _rounded(value) for key, value in asdict(statistics.median(samples)).items()},
+                    **{key: rounded(value) for key, value in asdict(statistics.median(samples)).items()},
                     "samples": samples,
                 },
-                "limit_seconds": None if it.limit_seconds is None else _rounded(it.limit_seconds),
+                "limit_seconds": None if it.limit_seconds is None else rounded(it.limit_seconds),
                 "versus": versus,
                 "measured": dict(it.measured),
             }
@@ -83,15 +83,16 @@ def _versus(name: str, ratio: statistics.Ratio) -> dict[str, Any]:
     sure = math.isfinite(ratio.high)
     return {
         "contestant": name,
-        "ratio": _rounded(ratio.estimate),
-        "low": _rounded(ratio.low) if sure else None,
-        "high": _rounded(ratio.high) if sure else None,
+        "ratio": rounded(ratio.estimate),
+        "low": rounded(ratio.low) if sure else None,
+        "high": rounded(ratio.high) if sure else None,
         "pairs": ratio.pairs,
         "verdict": ratio.verdict,
     }
 
 
-def _rounded(value: float) -> float:
+def rounded(value: float) -> float:
+    """A figure with `DIGITS` significant digits."""
     return float(f"{value:.{DIGITS}g}")
 
 
@@ -111,7 +112,7 @@ def changes(made: Mapping[str, Any]) -> list[dict[str, Any]] | None:
                     "group": group,
                     "older": change.older,
                     "newer": change.newer,
-                    **{name: _rounded(getattr(ratio, key)) for name, key in _RATIO},
+                    **{name: rounded(getattr(ratio, key)) for name, key in _RATIO},
                 }
             )
     return found

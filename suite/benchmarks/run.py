@@ -141,7 +141,8 @@ class Run:
             self.skip(group, "pytest-benchmark is disabled; run `python -m suite.benchmarks`")
             return
         samples = {subject.name: list(benchmark.stats.stats.data), **turns.seconds}
-        each = {name: [it / calls[name] for it in own] for name, own in samples.items()}
+        # As they are recorded: the limit of one contestant and the median of another are then the same figure.
+        each = {name: [document.rounded(it / calls[name]) for it in own] for name, own in samples.items()}
         made = [self._figure(group, it, each, peaks[it.name], shares.get(it.name)) for it in ready]
         self.figures += made
         self.write()

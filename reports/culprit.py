@@ -7,7 +7,6 @@ what is installed in them, until all flips of the two minors are done: a search 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import itertools
 import json
@@ -18,7 +17,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from packaging.version import Version
 
 from fixtures.releases import Release
 from fixtures.releases.make import exempt
-from reports import archive, environment, ledger, results
+from reports import archive, environment, exclusive, ledger, results
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -522,16 +521,9 @@ class _Search:
         return trial.verdict(self.flip.claim)
 
 
-@contextmanager
-def alone(folder: Path = FOLDER) -> Iterator[None]:
+def alone(folder: Path = FOLDER) -> AbstractContextManager[None]:
     """One search at a time makes environments in the folder. Raises CulpritError if another one does."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise CulpritError(f"another search works in {folder}; wait for it, or end it") from None
-        yield
+    return exclusive.held(folder / ".lock", CulpritError(f"another search works in {folder}; wait for it, or end it"))
 
 
 # --- into the ledger --------------------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ interrupted goes on where it ended.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import signal
@@ -16,12 +15,12 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from fixtures.releases import Release
-from reports import environment, ledger, renew, results
+from reports import environment, exclusive, ledger, renew, results
 from reports.matrix.node import last_words
 
 FOLDER = environment.HOUSE / "results"
@@ -98,16 +97,9 @@ def sweep(releases: Sequence[Release], jobs: int, folder: Path = FOLDER, slow: b
                 signal.signal(signal.SIGTERM, before)
 
 
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> AbstractContextManager[None]:
     """One run at a time writes into a folder of results. Raises SweepError if another one does."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".sweep").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise SweepError(f"another sweep writes into {folder}; wait for it, or end it") from None
-        yield
+    return exclusive.held(folder / ".sweep", SweepError(f"another sweep writes into {folder}; wait for it, or end it"))
 
 
 def _run(release: Release, folder: Path, processes: list[subprocess.Popen[bytes]], slow: bool) -> Row:

@@ -130,6 +130,8 @@ def _run(release: Release, folder: Path, processes: list[subprocess.Popen[bytes]
     except results.ResultError as error:
         problem = last_words(log.read_text(encoding="utf-8", errors="replace")) or str(error)
         return Row(release.minor, None, f"no result: {problem} (see {log.name})", seconds)
+    except OSError as error:  # a full disk, say; the result that was there is as it was
+        return Row(release.minor, None, f"no result: {error.strerror}: {error.filename}", seconds)
     # A third of all environments' disk is bytecode, and a release that is done is not run again soon.
     for cache in (environment.HOUSE / ".tox" / release.environment).rglob("__pycache__"):
         shutil.rmtree(cache, ignore_errors=True)

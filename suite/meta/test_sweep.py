@@ -1,6 +1,7 @@
 """A sweep over releases: what is done is not done again, what was cut off is, and a release that fails is a row."""
 
 import dataclasses
+import errno
 import itertools
 import subprocess
 import sys
@@ -208,6 +209,27 @@ def test_release_that_cannot_be_built_is_a_row(tmp_path):
     assert str(row).startswith("9.99   no result: ")
     assert len(str(row)) <= 80
     assert (tmp_path / "tf9.99.log").exists()
+
+
+def test_disk_that_fills_is_a_row(finish, tmp_path, monkeypatch):
+    """Where a part of a result is exchanged: the result that was there stays, and the others go on."""
+    path = finish(older("suite/data/test_masking.py"))
+    before = path.read_bytes()
+    run = f"""
+        import shutil, sys
+        (made,) = (word.partition("=")[2] for word in sys.argv if word.startswith("--results="))
+        shutil.copy({str(path)!r}, made)
+    """
+    (tmp_path / "tox.py").write_text(textwrap.dedent(run))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    def full(document, path):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(results, "write", full)
+    (row,) = sweep.sweep([NEWEST], 1, tmp_path)
+    assert (row.code, row.problem) == (3, f"no result: No space left on device: {path}")
+    assert path.read_bytes() == before
 
 
 def test_two_sweeps_at_once(tmp_path):

@@ -31,6 +31,7 @@ _CHANGING = (
     (re.compile(r"[^\s'\"`(]*/claims-[a-z0-9_]{8}"), "<home>"),
     (re.compile(r"[^\s'\"`(]*/tmp[a-z0-9_]{8}\b"), "<tmp>"),
     (re.compile(r"[^\s'\"`(]*/site-packages"), "<site-packages>"),
+    (re.compile(r"[^\s'\"`(]*/bin/python[\d.]*\b"), "<python>"),
     (re.compile(r"(127\.0\.0\.1|localhost):\d+"), r"\1:<port>"),
     (re.compile(r"\b0x[0-9a-f]{6,}"), "<address>"),
 )

@@ -84,7 +84,11 @@ def test_what_differs_from_run_to_run_is_not_kept(tmp_path):
     """Folders, ports and addresses of a run are named, not quoted: two runs that found the same are recorded alike."""
     seen = "It looks like '/tmp/pytest-of-{user}/pytest-{n}/popen-gw{n}/test_a_0/model/config.json' is not valid."
     asked = "http://127.0.0.1:3{n}577/tiny/bert in /var/tmp/claims-a{n}b_cdef/hf/hub, <object at 0x7f94cb835{n}b0>"
-    runs = [{"errors": [text.format(user=user, n=n) for text in (seen, asked)]} for user, n in (("ann", 1), ("bob", 2))]
+    began = "CompletedProcess(args=['/home/{user}/claims/.tox/tf5.{n}/bin/python', '-m', 'torch.distributed.run'])"
+    runs = [
+        {"errors": [text.format(user=user, n=n) for text in (seen, asked, began)]}
+        for user, n in (("ann", 1), ("bob", 2))
+    ]
 
     archive.keep({"5.22": document(runs[0]), "5.23": document(runs[1])}, tmp_path)
 
@@ -92,4 +96,5 @@ def test_what_differs_from_run_to_run_is_not_kept(tmp_path):
     assert json.loads(line)[1]["errors"] == [
         "It looks like '<tmp>/test_a_0/model/config.json' is not valid.",
         "http://127.0.0.1:<port>/tiny/bert in <home>/hf/hub, <object at <address>>",
+        "CompletedProcess(args=['<python>', '-m', 'torch.distributed.run'])",
     ]

@@ -84,8 +84,15 @@ def _parser() -> Usage:
 
     run_all = commands.add_parser("sweep", help="run the suite on releases, each in its tox environment; resumes")
     run_all.add_argument("minor", nargs="*", metavar="MINOR", help="as 4.57; without: all that are listed")
-    run_all.add_argument("--jobs", type=sweep.jobs, default=os.cpu_count() or 1, metavar="N", help="releases at a time")
+    run_all.add_argument(
+        "--jobs",
+        type=sweep.jobs,
+        default=sweep.JOBS,
+        metavar="N",
+        help=f"releases at a time; without: two for each core, {sweep.JOBS} here",
+    )
     run_all.add_argument("--slow", action="store_true", help="with the slow specs: four minutes more for each release")
+    run_all.add_argument("--recorded", action="store_true", help="begin with what is recorded, where results/ has none")
     run_all.set_defaults(run=_sweep)
 
     matrix.add(commands)
@@ -200,7 +207,7 @@ def _sweep(_: ledger.Ledger, options: argparse.Namespace) -> int:
         raise ReleaseError(f"no release {', '.join(unknown)}; listed are {listed_are}")
     wanted = [listed[minor] for minor in options.minor or listed]
     started, codes, ran = time.monotonic(), [], 0
-    for row in sweep.sweep(wanted, options.jobs, slow=options.slow):
+    for row in sweep.sweep(wanted, options.jobs, slow=options.slow, recorded=options.recorded):
         codes.append(row.code)
         ran += row.seconds > 0
         left = (time.monotonic() - started) / ran * (len(wanted) - len(codes)) if ran else 0

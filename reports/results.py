@@ -110,6 +110,17 @@ def read(path: Path, follows_schema: Callable[[Any], bool] = lambda made: False)
 
     Who reads dozens of documents may give a faster check of the schema; what it does not pass is checked as usual.
     """
+    made = full(path, follows_schema)
+    return Result(
+        environment=Environment(**made["environment"]),
+        selection=tuple(made["selection"]),
+        claims=made["claims"],
+        footer=made["footer"],
+    )
+
+
+def full(path: Path, follows_schema: Callable[[Any], bool] = lambda made: False) -> dict[str, Any]:
+    """The document of a finished run as the run wrote it, also from a recorded one; arguments and errors of `read`."""
     try:
         made = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -127,15 +138,9 @@ def read(path: Path, follows_schema: Callable[[Any], bool] = lambda made: False)
     if wrong := {key: made["footer"][key] for key in counted if made["footer"][key] != counted[key]}:
         raise WrongFooter(f"{path}: the footer says {wrong}, its claims say {counted}; the file was edited")
     try:
-        claims = archive.expand(made, path.parent)["claims"]
+        return archive.expand(made, path.parent)
     except (archive.MissingEvidence, ValueError) as error:
         raise UnreadableResult(f"{path}: {error}; record it again") from error
-    return Result(
-        environment=Environment(**made["environment"]),
-        selection=tuple(made["selection"]),
-        claims=claims,
-        footer=made["footer"],
-    )
 
 
 def schema_check() -> Callable[[Any], bool]:

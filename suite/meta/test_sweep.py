@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.releases import Release, releases
-from reports import environment, ledger, renew, results, sweep
+from reports import archive, environment, ledger, renew, results, sweep
 from reports.verdict import SpecResult, judge_all
 
 HOUSE = Path(__file__).parents[2]
@@ -230,6 +230,16 @@ def test_disk_that_fills_is_a_row(finish, tmp_path, monkeypatch):
     (row,) = sweep.sweep([NEWEST], 1, tmp_path)
     assert (row.code, row.problem) == (3, f"no result: No space left on device: {path}")
     assert path.read_bytes() == before
+
+
+def test_recorded_results_are_a_beginning(tmp_path):
+    """In an empty folder a sweep goes on from what is recorded, evidence included; a result that is there stays."""
+    wanted = {minor: archive.recorded()[minor] for minor in ("4.57", "5.23")}
+    (tmp_path / "tf5.23.json").write_text("mine")
+    sweep.lay([releases()[minor] for minor in wanted], tmp_path)
+    assert (tmp_path / "tf5.23.json").read_text() == "mine"
+    assert results.read(tmp_path / "tf4.57.json") == results.read(wanted["4.57"])
+    assert not (tmp_path / archive.EVIDENCE).exists()
 
 
 def test_two_sweeps_at_once(tmp_path):

@@ -91,6 +91,7 @@ class Worker:
 def measure(pythons: Sequence[Path], device: str, rounds: int, workloads: Sequence[str], path: Path) -> dict[str, Any]:
     """Measure all workloads on all releases and write the document, anew after each workload. Raises WorkerError."""
     started, clock = document.now(), time.monotonic()
+    where = _where(device)
     workers = [Worker(python, device) for python in pythons]
     made: dict[str, Any] = {}
     found: list[document.Figure] = []
@@ -112,7 +113,7 @@ def measure(pythons: Sequence[Path], device: str, rounds: int, workloads: Sequen
             raise WorkerError(f"a release is there twice: {', '.join(worker.release for worker in workers)}")
         if len({worker.device for worker in workers}) > 1:
             raise document.MixedDevices(f"the releases see different devices: {[it.device for it in workers]}")
-        made.update(_head(newest, device, started, len(workloads)))
+        made.update(_head(newest, where, started))
         for workload in workloads:
             samples, work = _rounds(workers, workload, rounds, not_run)
             for release, seconds in samples.items():
@@ -127,10 +128,14 @@ def measure(pythons: Sequence[Path], device: str, rounds: int, workloads: Sequen
     return made
 
 
-def _head(newest: Worker, device: str, started: str, workloads: int) -> dict[str, Any]:
+def _where(device: str) -> dict[str, Any]:
+    """The machine, to be asked for before there are workers: on a GPU they would be other processes."""
     from suite.benchmarks import machine
 
-    where = machine.describe(device)
+    return machine.describe(device)
+
+
+def _head(newest: Worker, where: dict[str, Any], started: str) -> dict[str, Any]:
     where["packages"] = newest.packages
     where["threads"] = 1  # what isolation sets in the workers
     return {

@@ -61,6 +61,16 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     config.stash[RUN] = Run(device, config.option.figures, config.option.pairs)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On a GPU, what needs it comes first: a run that is cut off has that."""
+    if config.stash[RUN].device == "cuda":
+        items.sort(key=_comes_later)
+
+
+def _comes_later(item: pytest.Item) -> bool:
+    return "device" not in getattr(item, "fixturenames", ()) and not item.get_closest_marker("gpu")
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Some of what is selected is not run, for a reason. A part names its benchmarks: it replaces those on record."""
     config, run = session.config, session.config.stash[RUN]

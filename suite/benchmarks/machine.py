@@ -55,7 +55,7 @@ def _processor() -> str:
 def _gpu() -> dict[str, Any]:
     seen = gpu_state()
     return {
-        "driver": _query("driver_version"),
+        "driver": _query("driver_version")[0],
         "cuda": torch.version.cuda,
         "memory_bytes": torch.cuda.get_device_properties(0).total_memory,
         "begin": seen,
@@ -65,7 +65,7 @@ def _gpu() -> dict[str, Any]:
 
 def gpu_state() -> dict[str, Any]:
     """Clocks, temperature, power, and how many other processes are on the GPU (None: the driver does not say)."""
-    numbers = [_query(name) for name in ("clocks.sm", "clocks.mem", "temperature.gpu", "power.draw")]
+    numbers = _query("clocks.sm", "clocks.mem", "temperature.gpu", "power.draw")
     sm, mem, temperature, power = [float(it) if it and it.replace(".", "").isdigit() else None for it in numbers]
     return {
         "sm_clock_mhz": None if sm is None else int(sm),
@@ -103,9 +103,11 @@ def count_others(running: set[int], own: int, initialised: bool) -> int:
     return max(0, len(running) - (1 if initialised else 0))
 
 
-def _query(name: str) -> str | None:
-    said = _nvidia_smi(f"--query-gpu={name}")
-    return said.splitlines()[0].strip() if said else None
+def _query(*names: str) -> list[str | None]:
+    """What the driver says to each name, in one go: it takes a tenth of a second to ask."""
+    said = _nvidia_smi(f"--query-gpu={','.join(names)}")
+    found = [it.strip() for it in said.splitlines()[0].split(",")] if said else []
+    return list(found) if len(found) == len(names) else [None] * len(names)
 
 
 def _nvidia_smi(query: str) -> str | None:

@@ -31,8 +31,11 @@ def _anonymous(process: psutil.Process) -> int:
         for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss_Anon:"):
                 return int(line.split()[1]) * 1024
+    except OSError:  # it ended, or the kernel has no such file
+        pass
+    try:
         return int(process.memory_info().rss)
-    except (OSError, psutil.Error):  # it ended
+    except psutil.Error:  # it ended
         return 0
 
 
@@ -70,8 +73,9 @@ def peak(block: Callable[[], Any], device: str) -> tuple[int, int | None]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that the GPU's memory is full."""
-    return isinstance(error, torch.cuda.OutOfMemoryError) or "out of memory" in str(error).lower()
+    """Whether an exception says that the GPU's memory is full: torch's, CUDA's, or that of a library such as cuBLAS."""
+    said = str(error).lower()
+    return isinstance(error, torch.cuda.OutOfMemoryError) or "out of memory" in said or "alloc_failed" in said
 
 
 def largest(fits: Callable[[int], bool], start: int, step: int = 8, most: int = 65_536) -> int:

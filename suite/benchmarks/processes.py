@@ -17,6 +17,7 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from fixtures import isolation
@@ -39,6 +40,8 @@ def main(arguments: list[str]) -> int:
     launched = {
         name: value for name, value in os.environ.items() if name in LAUNCHED or name.startswith("TORCHELASTIC")
     }
+    if launched and launched.get("LOCAL_WORLD_SIZE") == launched.get("WORLD_SIZE"):
+        launched["MASTER_ADDR"] = "127.0.0.1"  # torchrun gives this machine's name, which may have no address
     home = Path(tempfile.mkdtemp(prefix="processes-"))
     try:
         isolation.enter(isolation.environment(home, "http://127.0.0.1:9") | {"HF_HUB_OFFLINE": "1"})
@@ -75,6 +78,11 @@ def _main(options: Any, home: Path) -> int:
 
         settings = settings.with_options(**{spelling.backend(): "nccl" if gpu else "gloo"})
     run = Run(device)
+    try:
+        alone = _alone(document.read(options.alone), run) if options.alone else None
+    except document.BenchError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 3
     samples = []
     with training.PacedTrainer(config, settings, tokenizer, home / "trainer", device, steps=STEPS) as paced:
         paced()
@@ -90,12 +98,9 @@ def _main(options: Any, home: Path) -> int:
             "steps": STEPS,
         }
         measured: dict[str, float] = {"processes": processes}
-        if options.alone:
-            try:
-                measured["efficiency"] = _efficiency(document.read(options.alone), run, samples)
-            except document.BenchError as error:
-                print(f"{type(error).__name__}: {error}", file=sys.stderr)
-                return 3
+        if alone is not None:
+            # Throughput of n processes over n times that of one: each does the same work in a round.
+            measured["efficiency"] = round(alone / median(samples), 4)
         run.figures.append(document.Figure(_group(processes), "Trainer", "subject", work, samples, None, measured))
         made = run.document(complete=True) | {"selection": ["processes"]}
         options.figures.parent.mkdir(parents=True, exist_ok=True)
@@ -108,17 +113,15 @@ def _group(processes: int) -> str:
     return f"training in {processes} {'process' if processes == 1 else 'processes'}, 16 x 128 each"
 
 
-def _efficiency(alone: Any, run: Any, samples: list[float]) -> float:
-    """Throughput of n processes over n times that of one: each does the same work in a round, so times are compared."""
-    from statistics import median
-
+def _alone(made: Any, run: Any) -> float:
+    """Seconds of one process for a round, from its document. BenchError if it has none, or is of another device."""
     from reports.bench import document
 
-    document.check_same_device(alone, run.document(complete=False))
-    own = [it for it in alone["figures"] if it["group"] == _group(1)]
+    document.check_same_device(made, run.document(complete=False))
+    own = [it for it in made["figures"] if it["group"] == _group(1)]
     if not own:
         raise document.BenchError("--alone has no figures of one process; run this module without torchrun first")
-    return round(own[0]["seconds"]["median"] / median(samples), 4)
+    return float(own[0]["seconds"]["median"])
 
 
 if __name__ == "__main__":

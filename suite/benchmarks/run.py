@@ -13,7 +13,7 @@ from reports import archive
 from reports.bench import document, statistics
 from suite.benchmarks import machine, memory
 from suite.benchmarks.clock import Timer, timer
-from suite.benchmarks.turns import Turns, calls_for, repeated, timed
+from suite.benchmarks.turns import BLOCK, Turns, calls_for, repeated, timed
 
 #: Seconds that the rounds of one group may take together; fewer rounds than `LEAST` are never made.
 SECONDS = 4.0
@@ -115,16 +115,18 @@ class Run:
         """Measure a group. The first contestant is the subject: pytest-benchmark times it, in turns with the others.
 
         A contestant that raises while it is warmed up is put down as not run, with what it said; so is one that finds
-        the GPU's memory full. Raises Refused if that is the subject.
+        the GPU's memory full. Raises Refused if that is the subject. The last call of the warm-up tells its memory.
         """
-        ready = [it for it in contestants if self._warmed(group, it, warm_up)]
+        warmed = {it.name: self._warmed(group, it, warm_up) for it in contestants}
+        ready = [it for it in contestants if warmed[it.name] is not None]
         if not ready or ready[0] is not contestants[0]:
             self.write()
             raise Refused(f"{group}: {contestants[0].name} cannot be measured: {self.not_run[-1]['reason']}")
-        calls = {it.name: 1 if it.once else calls_for(timed(repeated(it.call, 3), self.timer) / 3) for it in ready}
+        peaks = {name: last[0] for name, last in warmed.items() if last}
+        took = {it.name: warmed[it.name][1] if it.once else self._seconds(it.call) for it in ready}
+        calls = {it.name: 1 if it.once else calls_for(took[it.name]) for it in ready}
         blocks = {it.name: repeated(it.call, calls[it.name]) for it in ready}
-        round_seconds = sum(timed(block, self.timer) for block in blocks.values())
-        peaks = {it.name: memory.peak(it.call, self.device) for it in ready}
+        round_seconds = sum(calls[name] * seconds for name, seconds in took.items())
         rounds = min(self.pairs, max(min(least, self.pairs), int(seconds / round_seconds)))
         subject, shares = ready[0], {it.name: [] for it in ready if it.wait_share}
         if subject.wait_share:
@@ -161,18 +163,26 @@ class Run:
         self.figures.append(self._figure(group, it, {it.name: samples}, peak, None))
         self.write()
 
-    def _warmed(self, group: str, contestant: Contestant, calls: int) -> bool:
+    def _seconds(self, call: Callable[[], Any]) -> float:
+        """About how long a call takes; a short one is made again, for it is less certain."""
+        seconds = timed(call, self.timer)
+        return seconds if seconds > BLOCK else timed(repeated(call, 3), self.timer) / 3
+
+    def _warmed(self, group: str, contestant: Contestant, calls: int) -> tuple[tuple[int, int | None], float] | None:
+        """Memory (see `memory.peak`) and seconds of the last call of a warm-up; None if one raises."""
         try:
-            for _ in range(calls):
+            for _ in range(calls - 1):
                 contestant.call()
+            started = self.timer()
+            peak = memory.peak(contestant.call, self.device)
+            return peak, self.timer() - started
         except Exception as error:
             full = memory.is_out_of_memory(error)
             reason = "out of memory" if full else f"{type(error).__name__}: {error}"
             if full:
                 memory.release()
             self.skip(f"{group}: {contestant.name}", reason)
-            return False
-        return True
+            return None
 
     def _figure(
         self, group: str, it: Contestant, samples: dict[str, list[float]], peak: tuple[int, int | None], shares: Any

@@ -59,11 +59,11 @@ def test_alone(run, measure, library, reference, limit, tokenizer, form, batch, 
         Contestant("reference", partial(reference, features), role="reference", **work),
     ]
 
-    measure(f"collator, {form}, {batch} x {length}", contestants + limit((batch, length), "cpu"), seconds=1)
+    measure(f"collator, {form}, {batch} x {length}", contestants + limit((batch, length), "cpu"), seconds=1, warm_up=1)
 
 
 @pytest.mark.parametrize("batch", [16, 256])
-def test_in_a_loader(run, measure, library, reference, tokenizer, device, batch):
+def test_in_a_loader(measure, library, reference, tokenizer, batch):
     """An epoch through `DataLoader`, workers included in what is timed, except for their start."""
     length, batches = 128, {16: 64, 256: 16}[batch]
     dataset = forms.batch("lists", forms.blocks(batch * batches, length, len(tokenizer)))
@@ -86,7 +86,7 @@ def test_in_a_loader(run, measure, library, reference, tokenizer, device, batch)
             Contestant(name, partial(epoch, loader), role="variant" if place else "subject", **work)
             for place, (name, loader) in enumerate(loaders.items())
         ]
-        measure(f"loader, lists, {batch} x {length}", contestants)
+        measure(f"loader, lists, {batch} x {length}", contestants, warm_up=1)
 
 
 @pytest.mark.gpu
@@ -112,7 +112,10 @@ def test_copied_to_the_device(measure, library, reference, tokenizer, batch):
 
 @pytest.mark.parametrize("batch", [16, 256, 1024])
 def test_on_tensors_that_are_on_the_device(measure, library, reference, limit, tokenizer, device, batch):
-    """Nothing leaves the device. What the library refuses is put down; on a CPU this is the same code on the host."""
+    """What the reference makes stays on the device; the library goes through lists on the host, if it does not refuse.
+
+    On a CPU this is the same code on the host.
+    """
     length = 128
     ids = forms.blocks(batch, length, len(tokenizer))
     columns, rows = forms.batch("columns", ids, device), forms.batch("tensors", ids, device)

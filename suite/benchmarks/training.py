@@ -6,6 +6,8 @@ Each is a function that does a number of steps and returns, so that they can run
 from __future__ import annotations
 
 import contextlib
+import copy
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -84,10 +86,14 @@ class Waiting:
 
 
 def model(config: Any, settings: Settings, device: str) -> Any:
-    """A model with random parameters, as slide 40 makes it."""
+    """A model with random parameters, as slide 40 makes it. `config` stays as it is."""
     torch.manual_seed(0)
     kernel = {} if settings.attention is None else {"attn_implementation": settings.attention}
-    return AutoModelForMaskedLM.from_config(config, **kernel).to(device)
+    # A model reads its attention kernel from its config at each step: with one config, the last made decides for all.
+    own = copy.deepcopy(config)
+    # Made where it is used: 110 million numbers, drawn in one host thread, take a second.
+    with contextlib.nullcontext() if device == "cpu" else torch.device(device):
+        return AutoModelForMaskedLM.from_config(own, **kernel).to(device)
 
 
 def rows(config: Any, settings: Settings) -> forms.Rows:
@@ -127,6 +133,9 @@ class PacedTrainer:
 
     def __enter__(self) -> PacedTrainer:
         settings = self._settings
+        # Releases before 5 leave the precision and the compiler of an earlier Trainer there, for all later ones.
+        for name in [name for name in os.environ if name.startswith("ACCELERATE_")]:
+            del os.environ[name]
         arguments = TrainingArguments(
             output_dir=str(self._folder),
             max_steps=forms.Rows.LENGTH // settings.batch,
@@ -150,11 +159,20 @@ class PacedTrainer:
             callbacks=[_Pause(self)],
         )
         self.trainer.remove_callback(PrinterCallback)
+        if (accelerator := getattr(self.trainer, "accelerator", None)) is not None:
+            # All Accelerators of a process share one state, in which the last one's precision stands.
+            accelerator.state.__dict__ = dict(accelerator.state.__dict__)
         make = self.trainer.get_train_dataloader
 
-        def waited_for() -> Waiting:
-            self._waiting = Waiting(make())
-            return self._waiting
+        def waited_for() -> Any:
+            loader = make()
+            # Accelerate's loader copies batches to the device, and waits there for the step before: that is no data.
+            inner = getattr(loader, "base_dataloader", None)
+            self._waiting = Waiting(loader if inner is None else inner)
+            if inner is None:
+                return self._waiting
+            loader.base_dataloader = self._waiting
+            return loader
 
         self.trainer.get_train_dataloader = waited_for
         self._thread.start()
@@ -164,7 +182,8 @@ class PacedTrainer:
         self._ended = True
         self._go.release()
         self._thread.join(timeout=60)
-        self.trainer = self._waiting = None
+        # An error holds the frames it came through, and with them a step's activations.
+        self.trainer = self._waiting = self._error = None
 
     def settle(self) -> None:
         """Use up what workers have collated while nobody asked: two batches each, DataLoader's default."""
@@ -176,6 +195,8 @@ class PacedTrainer:
         self._do(self._steps)
 
     def _do(self, steps: int) -> None:
+        if self._error is None and not self._thread.is_alive():
+            raise RuntimeError("Trainer has done all its steps: nobody would answer")
         before, started = (self._waiting.seconds if self._waiting else 0.0), time.perf_counter()
         self._left = steps
         self._go.release()
@@ -189,6 +210,8 @@ class PacedTrainer:
         self._go.acquire()
         try:
             if not self._ended:
+                if self._device == "cuda":
+                    torch.cuda.set_device(self.trainer.args.device)  # a thread begins on the first GPU
                 self.trainer.train()
         except BaseException as error:
             self._error = error
@@ -236,7 +259,8 @@ class BareLoop:
         decayed = [it for it in self._model.parameters() if it.ndim > 1]  # Trainer leaves out biases and norms, too
         others = [it for it in self._model.parameters() if it.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
-        self._optimizer = torch.optim.AdamW(groups, lr=2e-5, fused=fused)
+        # `False` would also forbid the kernels for many tensors at once that torch, and Trainer, take by default.
+        self._optimizer = torch.optim.AdamW(groups, lr=2e-5, fused=fused or None)
         most = forms.Rows.LENGTH
         self._schedule = torch.optim.lr_scheduler.LambdaLR(self._optimizer, lambda step: max(0.0, 1 - step / most))
         self._scaler = torch.amp.GradScaler(device, enabled=settings.precision == "fp16")

@@ -95,6 +95,14 @@ def test_text_is_the_document(one, tmp_path):
     assert len(path.read_text().splitlines()) < 80
 
 
+def test_file_is_read_without_jsonschema(tmp_path, monkeypatch):
+    """A machine that only measures may be without it: what it wrote is taken as it is."""
+    path = write(tmp_path, training())
+    monkeypatch.setitem(sys.modules, "jsonschema", None)
+
+    assert document.read(path) == training()
+
+
 def test_comparison_is_in_the_document():
     """Of each contestant, with its group's subject; the subject itself has none."""
     library, reference = document.figures(

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -125,6 +126,27 @@ def test_peak_memory_is_seen():
     assert 0 <= host < 500_000_000
 
 
+def test_memory_is_told_without_the_kernels_sums(monkeypatch):
+    """Some kernels have no smaps_rollup: resident memory then."""
+    monkeypatch.setattr(memory, "Path", lambda path: Path(f"{path}-missing"))
+
+    assert memory.anonymous_bytes() > 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("error", "full"),
+    [
+        (torch.cuda.OutOfMemoryError("no room"), True),
+        (RuntimeError("CUDA error: out of memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
+    ],
+)
+def test_full_memory_is_told_from_other_errors(error, full):
+    """Whoever says it: torch, CUDA, cuBLAS."""
+    assert memory.is_out_of_memory(error) is full
+
+
 @pytest.mark.parametrize("room", [7, 16, 100, 1000, 4096])
 def test_largest_batch_is_searched(room):
     """At most a 16th (or 8) below what fits, never above it, and 0 if not even the first does."""
@@ -148,6 +170,45 @@ def test_largest_batch_is_searched(room):
 def test_others_on_the_gpu_are_counted(running, initialised, others):
     """Also where the driver knows this process, number 10, by another number, as in a container."""
     assert machine.count_others(running, own=10, initialised=initialised) == others
+
+
+@pytest.mark.parametrize(
+    ("said", "clocks"), [("1980, 2619, 41, [N/A]", (1980, 2619, 41, None)), (None, (None,) * 4), ("", (None,) * 4)]
+)
+def test_gpu_state_is_asked_for_once(monkeypatch, said, clocks):
+    """One call of nvidia-smi for all; what it does not know is null."""
+    asked = []
+    monkeypatch.setattr(machine, "_nvidia_smi", lambda query: asked.append(query) or said)
+    monkeypatch.setattr(machine, "others", lambda: 0)
+
+    seen = machine.gpu_state()
+
+    assert len(asked) == 1
+    assert tuple(seen[key] for key in ("sm_clock_mhz", "memory_clock_mhz", "temperature_c", "power_w")) == clocks
+
+
+def test_what_needs_the_gpu_comes_first():
+    """Of a run on a GPU that is cut off; else files keep their order."""
+    from suite.benchmarks import conftest
+
+    class Item(SimpleNamespace):
+        def get_closest_marker(self, name):
+            return name if self.gpu else None
+
+    items = [
+        Item(name="host", gpu=False, fixturenames=["measure"]),
+        Item(name="training", gpu=False, fixturenames=["measure", "device"]),
+        Item(name="copied", gpu=True, fixturenames=[]),
+    ]
+    orders = {}
+    for device in ("cuda", "cpu"):
+        found = list(items)
+        conftest.pytest_collection_modifyitems(
+            SimpleNamespace(stash={conftest.RUN: SimpleNamespace(device=device)}), found
+        )
+        orders[device] = [it.name for it in found]
+
+    assert orders == {"cuda": ["training", "copied", "host"], "cpu": ["host", "training", "copied"]}
 
 
 # --- a group ----------------------------------------------------------------------------------------------------------
@@ -264,8 +325,77 @@ def test_paced_trainer_stands_still_between_blocks(tokenizer, tmp_path):
     assert steps == [3, 6, 9]
 
 
+def test_paced_trainer_that_has_ended_is_told(tokenizer, tmp_path, monkeypatch):
+    """It is an error, and no waiting for ever."""
+    from suite.benchmarks import training
+
+    monkeypatch.setattr(forms.Rows, "LENGTH", 4)
+    with training.PacedTrainer(
+        training.tiny_config(), training.Settings(batch=2, length=16), tokenizer, tmp_path, "cpu", 3
+    ) as paced:
+        paced()
+        paced._thread.join(timeout=60)
+        with pytest.raises(RuntimeError, match="has done all its steps"):
+            paced()
+
+
+def test_models_of_one_config_keep_their_attention_kernel():
+    """Each has its own, whatever is made after it, and the config is as it was."""
+    from suite.benchmarks import training
+
+    config = training.tiny_config()
+    settings = [training.Settings(attention=name) for name in ("eager", "sdpa", "eager")]
+    models = [training.model(config, own, "cpu") for own in settings]
+
+    assert [it.config._attn_implementation for it in models] == ["eager", "sdpa", "eager"]
+    assert config._attn_implementation == training.tiny_config()._attn_implementation
+
+
+def test_paced_trainers_keep_their_precision(tokenizer, tmp_path):
+    """Several stand in one process, where Accelerate's state is one for all."""
+    from suite.benchmarks import training
+
+    settings = training.Settings(batch=2, length=16)
+    with (
+        training.PacedTrainer(
+            training.tiny_config(), replace(settings, precision="bf16"), tokenizer, tmp_path / "bf16", "cpu", 1
+        ) as half,
+        training.PacedTrainer(training.tiny_config(), settings, tokenizer, tmp_path / "fp32", "cpu", 1) as full,
+    ):
+        half()
+        full()
+        seen = [it.trainer.accelerator.mixed_precision for it in (half, full)]
+
+    assert seen == ["bf16", "no"]
+
+
+def test_copying_to_the_device_is_no_waiting_for_data(tokenizer, tmp_path, monkeypatch):
+    """Accelerate's loader copies, and waits there for a GPU that is at work."""
+    import accelerate.data_loader
+
+    from suite.benchmarks import training
+
+    copy = accelerate.data_loader.send_to_device
+    slow = []
+
+    def copied(*arguments, **options):
+        slow.append(time.sleep(0.2))
+        return copy(*arguments, **options)
+
+    monkeypatch.setattr(accelerate.data_loader, "send_to_device", copied)
+    with training.PacedTrainer(
+        training.tiny_config(), training.Settings(batch=2, length=16), tokenizer, tmp_path, "cpu", 3
+    ) as paced:
+        paced()
+        paced()
+        share = paced.wait_share
+
+    assert len(slow) >= 6
+    assert 0 < share < 0.3
+
+
 def test_paced_trainer_hands_on_what_is_raised(tokenizer, tmp_path):
-    """An error in Trainer's thread is the block's."""
+    """An error in Trainer's thread is the block's; afterwards nothing keeps the step's frames."""
     from suite.benchmarks import training
 
     paced = training.PacedTrainer(
@@ -275,6 +405,8 @@ def test_paced_trainer_hands_on_what_is_raised(tokenizer, tmp_path):
         paced.trainer.data_collator = None
         with pytest.raises(TypeError):
             paced()
+
+    assert paced._error is None
 
 
 @pytest.mark.parametrize("resident", [False, True])
@@ -294,6 +426,7 @@ def test_bare_loop_trains(tokenizer, resident):
 
     loop()
 
+    assert loop._optimizer.defaults["fused"] is None  # torch's choice, which `False` would narrow
     assert any(not torch.equal(one, other) for one, other in zip(before, loop._model.parameters(), strict=True))
 
 
@@ -398,6 +531,22 @@ def test_release_that_cannot_is_put_down():
     assert samples == {"1": [pytest.approx(0.001)] * 5, "3": [pytest.approx(0.002)] * 5}
     assert work["tokens"] == 1
     assert not_run == [{"name": "w: 2", "reason": "ImportError: no such name"}]
+
+
+def test_axis_looks_at_the_gpu_before_its_own_processes_are_there(tmp_path, monkeypatch):
+    """They would be counted as others."""
+    order = []
+
+    def worker(python, device):
+        order.append("worker")
+        raise axis.WorkerError("enough")
+
+    monkeypatch.setattr(axis, "Worker", worker)
+    monkeypatch.setattr(machine, "describe", lambda device: order.append("machine") or {})
+
+    with pytest.raises(axis.WorkerError, match="enough"):
+        axis.measure([Path(sys.executable)], "cuda", 1, [], tmp_path / "axis.json")
+    assert order == ["machine", "worker"]
 
 
 def test_release_that_does_not_start_is_told(tmp_path):

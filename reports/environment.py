@@ -139,10 +139,17 @@ def pins(lock: str) -> dict[str, str]:
     return {canonical(name): version for name, version in found}
 
 
+@functools.cache
+def _parts_at_first(versions: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+    return parts(dict(versions))
+
+
 def describe(versions: Mapping[str, str], device: str) -> Environment:
     """This environment. The variable `CLAIMS_LOCK` names the lock file it was built from, if it was.
 
-    Raises LockError if the lock pins something else than what is installed: the result would name the wrong lock.
+    The suite is described as it was when this process first asked, before a spec ran: one that is edited meanwhile is
+    not the one that was run. Raises LockError if the lock pins something else than what is installed: the result would
+    name the wrong lock.
     """
     lock = os.environ.get("CLAIMS_LOCK")
     digest = as_of = None
@@ -158,7 +165,7 @@ def describe(versions: Mapping[str, str], device: str) -> Environment:
         digest = digest_of(path)
         dated = re.search(rb"^# as of (\d{4}-\d{2}-\d{2})", _content(path), flags=re.MULTILINE)
         as_of = dated.group(1).decode() if dated else None
-    own = parts(versions)
+    own = _parts_at_first(tuple(sorted(versions.items())))
     return Environment(
         release=versions.get("transformers", "none"),
         as_of=as_of,

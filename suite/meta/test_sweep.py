@@ -110,6 +110,15 @@ def test_parts_of_a_suite(house):
     }
 
 
+def test_result_is_of_the_specs_that_were_run(monkeypatch):
+    """A file of specs that is edited while they run is described as it was before."""
+    versions = environment.installed() | {"transformers": "0.0.1"}
+    before = environment.describe(versions, "cpu")
+    monkeypatch.setattr(environment, "parts", lambda versions: {"common": "edited"})
+    assert environment.describe(versions, "cpu") == before
+    assert environment.describe(environment.installed() | {"transformers": "0.0.2"}, "cpu").parts != before.parts
+
+
 @pytest.mark.parametrize(
     ("old", "new", "others"),
     [

@@ -7,7 +7,7 @@ import pytest
 from packaging.version import Version
 
 from fixtures.releases import beside, releases
-from reports import archive, environment, ledger, results
+from reports import archive, culprit, environment, ledger, results
 from reports.ranges import minor
 
 LISTED = releases() | beside(releases())
@@ -63,6 +63,18 @@ def test_ledger_and_recorded_verdicts_agree(name):
         and (verdict == "holds") != claim.holds_on(packages)
     ]
     assert disagree == []
+
+
+def test_flips_and_causes_are_the_same():
+    """Each recorded flip has its cause in the ledger, and each cause there is that of a recorded flip."""
+    recorded, listed = {name: read(name) for name in archive.recorded()}, releases()
+    without, idle = [], []
+    for claim in ledger.load():
+        own = culprit.flips(recorded, claim.id)
+        causes = [culprit.known(flip, claim, listed) for flip in own]
+        without += [str(flip) for flip, cause in zip(own, causes, strict=True) if cause is None]
+        idle += [f"{claim.id}: {cause}" for cause in claim.flips if cause not in causes]
+    assert (without, idle) == ([], [])
 
 
 def test_ranges_end_where_something_was_measured():

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -130,15 +131,30 @@ def test_no_companion_is_older_than_before():
 # --- against the index ------------------------------------------------------------------------------------------------
 
 
+#: Of a day two weeks ago the index has all uploads; a release is locked with what came in its first two weeks.
+SETTLED = datetime.date.today() - make.SETTLED
+
+
+def is_settled(day):
+    return datetime.date.fromisoformat(day) <= SETTLED
+
+
 def test_no_release_is_missing(newest):
-    """The index has no minor that the list lacks. If this fails, run `python -m fixtures.releases`."""
-    found = {release.minor for release in make.published()}
+    """The list has each minor that is two weeks old (else: `python -m fixtures.releases`); a younger one is told."""
+    found = {release.minor: is_settled(release.released) for release in make.published()}
+    listed = {release.minor for release in LISTED}
 
     assert newest.minor in found
-    assert found - {release.minor for release in LISTED} == set()
+    if young := [minor for minor, settled in found.items() if not settled and minor not in listed]:
+        warnings.warn(f"not listed, and not two weeks old: {', '.join(young)}", stacklevel=1)
+    assert {minor for minor, settled in found.items() if settled} - listed == set()
 
 
-@pytest.mark.parametrize("release", [LISTED[0], LISTED[-1]], ids=lambda release: release.minor)
+@pytest.mark.parametrize(
+    "release",
+    [LISTED[0], [release for release in LISTED if is_settled(release.as_of)][-1]],
+    ids=lambda release: release.minor,
+)
 def test_lock_made_anew_is_the_same(newest, release):
     """What is resolved as of a date does not change with time."""
     assert make.lock(release) == release.lock.read_text(encoding="utf-8")

@@ -29,9 +29,11 @@ _COMMON = (
     "fixtures/*.py",
     "fixtures/hub/**/*.py",
     "fixtures/scripts/**/*.*",
-    "fixtures/folders/**/*.*",
     *(f"reports/{name}.py" for name in ("ledger", "recorder", "verdict")),
 )
+
+#: What one file of specs alone depends on, and nobody else imports.
+_OWN = {"suite/training/test_across_releases.py": ("fixtures/folders/**/*.*",)}
 
 
 class LockError(ValueError):
@@ -72,8 +74,9 @@ def suite(parts: Mapping[str, str]) -> str:
 
 
 def parts(versions: Mapping[str, str], house: Path = HOUSE) -> dict[str, str]:
-    """The digests of a suite's parts: of each spec file, with what the ledger expects of the claims that it names on
-    these versions; under `COMMON` of what all specs share, and of the claims that no file names in full.
+    """The digests of a suite's parts: of each spec file, with the fixtures that are its own and what the ledger expects
+    of the claims that it names on these versions; under `COMMON` of what all specs share, and of the claims that no
+    file names in full.
 
     The ledger's words and what it says of other versions do not count: a range that is set right for one release leaves
     the results of the others as they are. Raises LedgerError if the ledger cannot be used.
@@ -84,11 +87,11 @@ def parts(versions: Mapping[str, str], house: Path = HOUSE) -> dict[str, str]:
 def partition(house: Path = HOUSE) -> Callable[[Mapping[str, str]], dict[str, str]]:
     """As `parts`, for many environments: reads the files once and returns what makes the digests of versions."""
     claims = {claim.id: claim for claim in ledger.load(house / "suite" / "claims.toml")}
-    common = b"".join(f"{name}\0".encode() + text + b"\0" for name, text in _files(house, _COMMON))
     specs = dict(_files(house, _SPECS))
     named = {name: sorted(claims.keys() & set(_TEXT.findall(text.decode()))) for name, text in specs.items()}
     unnamed = sorted(claims.keys() - set(itertools.chain(*named.values())))
-    hashed = {name: hashlib.sha256(text) for name, text in (*specs.items(), (COMMON, common))}
+    hashed = {name: hashlib.sha256(text + _joined(house, _OWN.get(name, ()))) for name, text in specs.items()}
+    hashed[COMMON] = hashlib.sha256(_joined(house, _COMMON))
 
     def digests(versions: Mapping[str, str]) -> dict[str, str]:
         def digest(name: str, ids: Sequence[str]) -> str:
@@ -109,6 +112,10 @@ def differing(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
 
 
 _TEXT = re.compile(r'"([^"\s]+)"')
+
+
+def _joined(house: Path, patterns: Sequence[str]) -> bytes:
+    return b"".join(f"{name}\0".encode() + text + b"\0" for name, text in _files(house, patterns))
 
 
 def _files(house: Path, patterns: Sequence[str]) -> list[tuple[str, bytes]]:

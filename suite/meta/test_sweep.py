@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import itertools
+import re
 import subprocess
 import sys
 import textwrap
@@ -107,6 +108,24 @@ def test_parts_of_a_suite(house):
         "suite/data/test_a.py": ["suite/data/test_a.py"],
         "fixtures/corpus.py": ["common"],
         "suite/meta/test_b.py": [],
+    }
+
+
+def test_folders_outdate_the_specs_that_load_them(house):
+    """What one file of specs alone reads is a part of that file; and no other file, nor a fixture, reads it."""
+    for name in ("suite/training/test_across_releases.py", "fixtures/folders/tf4.57/config.json"):
+        (house / name).parent.mkdir(parents=True, exist_ok=True)
+        (house / name).write_text("1")
+    before = environment.parts({"transformers": "4.57.6"}, house)
+    (house / "fixtures/folders/tf4.57/config.json").write_text("2")
+    after = environment.parts({"transformers": "4.57.6"}, house)
+    assert environment.differing(before, after) == ["suite/training/test_across_releases.py"]
+
+    sources = itertools.chain.from_iterable((HOUSE / part).rglob("*.py") for part in ("fixtures", "suite", "reports"))
+    used = [path for path in sources if re.search(r"\bfolders\.[a-z]+\(", path.read_text())]
+    assert {path.relative_to(HOUSE).as_posix() for path in used} == {
+        "fixtures/folders/__main__.py",
+        "suite/training/test_across_releases.py",
     }
 
 
@@ -295,7 +314,7 @@ def test_interrupted_sweep_ends_what_runs(tmp_path, how):
         os.environ["PYTHONPATH"] = {str(tmp_path)!r}
         from fixtures.releases import Release
         from reports import environment, sweep
-        environment.HOUSE = Path({str(tmp_path)!r})
+        HOUSE = Path({str(tmp_path)!r})
         def interrupt():
             while not Path({str(tmp_path / "begun")!r}).exists():
                 time.sleep(0.05)

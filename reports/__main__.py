@@ -206,12 +206,13 @@ def _sweep(_: ledger.Ledger, options: argparse.Namespace) -> int:
         listed_are = f"{minors[0]} to {minors[-1]}, {', '.join(others)}"
         raise ReleaseError(f"no release {', '.join(unknown)}; listed are {listed_are}")
     wanted = [listed[minor] for minor in options.minor or listed]
+    print(f"{len(wanted)} releases, {options.jobs} at a time; at the ends of the lines: how many are done, time left")
     started, codes, ran = time.monotonic(), [], 0
     for row in sweep.sweep(wanted, options.jobs, slow=options.slow, recorded=options.recorded):
         codes.append(row.code)
         ran += row.seconds > 0
         left = (time.monotonic() - started) / ran * (len(wanted) - len(codes)) if ran else 0
-        print(f"{row}  {len(codes)}/{len(wanted)}" + (f", {left / 60:.0f} min left" if left else ""), flush=True)
+        print(f"{row} {len(codes)}/{len(wanted)}" + (f", {left / 60:.0f} min" if left else ""), flush=True)
     return max(codes, default=0)
 
 

@@ -52,10 +52,10 @@ class Row:
     def __str__(self) -> str:
         if self.counts is None:
             return f"{self.minor:<6} {self.problem}"[:80]
-        figures = "".join(
-            f"{self.counts[name]:>5} {name}" for name in ("holds", "refuted", "not-run", "error", "drift")
-        )
-        return f"{self.minor:<6}{figures}{self.seconds:>6.0f} s"
+        figures = "".join(f"{self.counts[name]:>4} {name}" for name in ("holds", "refuted", "not-run"))
+        faults = [name for name in ("error", "drift") if self.counts[name]] or ["drift"]
+        figures += "".join(f"{self.counts[name]:>4} {name}" for name in faults)
+        return f"{self.minor:<16}{figures}{self.seconds:>5.0f}s"
 
 
 def jobs(text: str) -> int:

@@ -289,8 +289,13 @@ def test_two_sweeps_at_once(tmp_path):
 
 
 def test_counts_fit_a_terminal():
-    """A row has 80 columns at most."""
-    row = sweep.Row("4.57", dict.fromkeys(("holds", "refuted", "not-run", "error", "drift"), 565), None, 1234.5)
+    """A row has 80 columns at most, with its end as the command prints it where nothing went wrong."""
+    counts = dict.fromkeys(("holds", "refuted", "not-run"), 565) | {"error": 0, "drift": 0}
+    row = sweep.Row("newest-datasets4", counts, None, 1234.5)
+    assert str(row).endswith("   0 drift 1234s")
+    assert len(f"{row} 63/63, 99 min") <= 80
+    row = sweep.Row("newest-datasets4", counts | {"error": 12, "drift": 565}, None, 1234.5)
+    assert "  12 error 565 drift " in str(row)
     assert len(str(row)) <= 80
     assert row.code == 3
 

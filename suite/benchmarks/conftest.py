@@ -17,8 +17,10 @@ import pytest
 
 from fixtures import isolation
 from fixtures.hub import Hub
+from suite.benchmarks import allocator
 
-# torch is imported late: the environment in which it computes is set first.
+# torch is imported late: the environment in which it computes is set first. This comes before any thread has a heap.
+allocator.keep_freed()
 
 RUN = pytest.StashKey[Any]()
 HUB = pytest.StashKey[Hub]()

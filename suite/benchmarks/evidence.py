@@ -20,6 +20,7 @@ from typing import Any
 from fixtures import isolation
 from reports import archive
 from reports.bench import document, statistics
+from suite.benchmarks import allocator
 
 DEFAULT = Path(__file__).parents[2] / "results" / "bench-evidence.json"
 
@@ -55,6 +56,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seconds", type=float, default=150, help="for each kind (150)")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     options = parser.parse_args(arguments)
+    allocator.keep_freed()
     home = Path(tempfile.mkdtemp(prefix="evidence-"))
     try:
         isolation.enter(isolation.environment(home, "http://127.0.0.1:9") | {"HF_HUB_OFFLINE": "1"})

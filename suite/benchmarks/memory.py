@@ -9,6 +9,8 @@ from typing import Any
 import psutil
 import torch
 
+from suite.benchmarks import allocator
+
 #: Seconds between two looks.
 INTERVAL = 0.01
 
@@ -42,6 +44,7 @@ def _anonymous(process: psutil.Process) -> int:
 @contextlib.contextmanager
 def watched() -> Iterator[Callable[[], int]]:
     """A function that returns by how many bytes anonymous memory rose at most above what it was before."""
+    allocator.give_back()
     before = peak = anonymous_bytes()
     stop = threading.Event()
 

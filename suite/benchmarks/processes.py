@@ -21,6 +21,7 @@ from statistics import median
 from typing import Any
 
 from fixtures import isolation
+from suite.benchmarks import allocator
 
 DEFAULT = Path(__file__).parents[2] / "results" / "bench-processes.json"
 
@@ -42,6 +43,7 @@ def main(arguments: list[str]) -> int:
     }
     if launched and launched.get("LOCAL_WORLD_SIZE") == launched.get("WORLD_SIZE"):
         launched["MASTER_ADDR"] = "127.0.0.1"  # torchrun gives this machine's name, which may have no address
+    allocator.keep_freed()
     home = Path(tempfile.mkdtemp(prefix="processes-"))
     try:
         isolation.enter(isolation.environment(home, "http://127.0.0.1:9") | {"HF_HUB_OFFLINE": "1"})

@@ -43,7 +43,7 @@ def test_freed_memory_is_kept():
 def test_memory_that_is_used_again_is_seen():
     """A second block's peak is that of the first, although the heap had its memory."""
     code = """
-from suite.benchmarks import allocator
+from suite.benchmarks import allocator, memory
 allocator.keep_freed()
 print(*(memory.peak(lambda: bytearray(1 << 26), "cpu")[0] >> 20 for _ in range(2)))
 """

@@ -319,7 +319,7 @@ def test_interrupted_sweep_ends_what_runs(tmp_path, how):
         os.environ["PYTHONPATH"] = {str(tmp_path)!r}
         from fixtures.releases import Release
         from reports import environment, sweep
-        HOUSE = Path({str(tmp_path)!r})
+        environment.HOUSE = Path({str(tmp_path)!r})
         def interrupt():
             while not Path({str(tmp_path / "begun")!r}).exists():
                 time.sleep(0.05)

@@ -206,7 +206,10 @@ def _sweep(_: ledger.Ledger, options: argparse.Namespace) -> int:
         listed_are = f"{minors[0]} to {minors[-1]}, {', '.join(others)}"
         raise ReleaseError(f"no release {', '.join(unknown)}; listed are {listed_are}")
     wanted = [listed[minor] for minor in options.minor or listed]
-    print(f"{len(wanted)} releases, {options.jobs} at a time; at the ends of the lines: how many are done, time left")
+    print(
+        f"{len(wanted)} releases, {options.jobs} at a time; at the ends of the lines: how many are done, time left",
+        flush=True,
+    )
     started, codes, ran = time.monotonic(), [], 0
     for row in sweep.sweep(wanted, options.jobs, slow=options.slow, recorded=options.recorded):
         codes.append(row.code)

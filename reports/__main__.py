@@ -89,7 +89,7 @@ def _parser() -> Usage:
         type=sweep.jobs,
         default=sweep.JOBS,
         metavar="N",
-        help=f"releases at a time; without: two for each core, {sweep.JOBS} here",
+        help=f"releases at a time; without: three for two cores, {sweep.JOBS} here",
     )
     run_all.add_argument("--slow", action="store_true", help="with the slow specs: four minutes more for each release")
     run_all.add_argument("--recorded", action="store_true", help="begin with what is recorded, where results/ has none")

@@ -153,13 +153,12 @@ def _run(release: Release, folder: Path, processes: list[subprocess.Popen[bytes]
             document = renew.renewed(ledger.load(), results.read(result), results.read(made))
             results.write(document, result)
             made.unlink()
-        row = Row(release.minor, counts(results.read(result)), None, seconds)
+        return Row(release.minor, counts(results.read(result)), None, seconds)
     except results.ResultError as error:
         problem = last_words(log.read_text(encoding="utf-8", errors="replace")) or str(error)
         return Row(release.minor, None, f"no result: {problem} (see {log.name})", seconds)
     except OSError as error:  # a full disk, say; the result that was there is as it was
         return Row(release.minor, None, f"no result: {error.strerror}: {error.filename}", seconds)
-    return row
 
 
 def counts(result: results.Result) -> dict[str, int]:

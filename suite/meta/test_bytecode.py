@@ -102,6 +102,18 @@ def test_without_hard_links_a_run_goes_on(tmp_path, store, monkeypatch):
     assert list(store.iterdir()) == []
 
 
+def test_without_a_place_to_write_a_run_goes_on(tmp_path, store):
+    first = environment(tmp_path, "first")
+    answer(first)
+    bytecode.keep(first, store)
+    second = environment(tmp_path, "second", of=first)
+    (second / "package" / "__pycache__").write_text("no folder can be made here")
+    bytecode.lend(second, store)
+    (tmp_path / "file").touch()
+    bytecode.keep(first, tmp_path / "file" / "store")
+    assert compiled(second) == []
+
+
 def test_a_word_that_is_none_of_the_two():
     command = [sys.executable, "-m", "reports.bytecode", "borrow"]
     done = subprocess.run(command, cwd=HOUSE, capture_output=True, text=True)

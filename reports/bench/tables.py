@@ -119,15 +119,8 @@ def _measured(figure: Mapping[str, Any]) -> Iterator[str]:
     if "device_resident_bytes" in measured:
         both = measured["device_resident_bytes"] + measured.get("device_peak_bytes", 0)
         yield f"GPU {both / 1e9:.2f} GB"
-    if efficiency := _efficiency(figure):
-        yield efficiency
-
-
-def _efficiency(figure: Mapping[str, Any]) -> str:
-    measured = figure["measured"]
-    if "efficiency" not in measured:
-        return ""
-    return f"{measured['processes']} processes, efficiency {measured['efficiency']:.0%}"
+    if "efficiency" in measured:
+        yield f"{measured['processes']} processes, efficiency {measured['efficiency']:.0%}"
 
 
 def compared(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
@@ -182,8 +175,8 @@ def _markdown(made: Mapping[str, Any]) -> list[str]:
     if made["kind"] == "axis":
         return [*found, *_markdown_axis(made)]
     found += [
-        "| what | contestant | median | interval | of its limit | time beside the first |",
-        "|---|---|---:|---|---:|---|",
+        "| what | contestant | median | interval | of its limit | time beside the first | also measured |",
+        "|---|---|---:|---|---:|---|---|",
     ]
     for group, own in document.by_group(made).items():
         if not group.startswith(_TOLD):
@@ -197,7 +190,8 @@ def _markdown(made: Mapping[str, Any]) -> list[str]:
                 f"{number(median)} {unit}",
                 f"{number(low)} to {number(high)}",
                 "" if share is None or figure["role"] == "limit" else f"{share:.1%}",
-                _efficiency(figure) or difference(figure["versus"]),
+                difference(figure["versus"]),
+                "; ".join(_measured(figure)),
             )
             found.append(f"| {' | '.join(cells)} |")
     if reasons := _reasons(made):

@@ -108,7 +108,7 @@ def tried(run, contestant):
 
 
 def test_trainer(measure, contestant, tried, printed):
-    """Trainer as printed, against a bare loop, the same on batches that are there already, and other precisions."""
+    """Trainer as printed, against a bare loop, the same on batches that are there already; other precisions of both."""
     group = f"training, {printed.batch} x {printed.length}"
     contestants = [contestant("Trainer", printed, role="subject")]
     fused = "fused" in str(contestants[0].call.trainer.args.optim).lower()
@@ -116,9 +116,22 @@ def test_trainer(measure, contestant, tried, printed):
     contestants += tried(group, "bare loop, batches on the device", printed, bare=True, fused=fused, resident=True)
     for precision in ("fp32", "bf16"):
         if precision != printed.precision:
-            contestants += tried(group, f"Trainer, {precision}", replace(printed, precision=precision))
+            settings = replace(printed, precision=precision)
+            contestants += tried(group, f"Trainer, {precision}", settings)
+            contestants += tried(group, f"bare loop, {precision}", settings, bare=True, fused=fused)
 
     measure(group, contestants, seconds=20)
+
+
+def test_workers(measure, contestant, tried, printed):
+    """Trainer as printed, whose batches are collated in its own process, and in workers: what is waited for."""
+    group = f"training, workers, {printed.batch} x {printed.length}"
+    contestants = [contestant("0 workers", printed, role="subject")]
+    for workers in (2, 4):
+        settings = printed.with_options(dataloader_num_workers=workers)
+        contestants += tried(group, f"{workers} workers", settings)
+
+    measure(group, contestants, seconds=12)
 
 
 def test_tuned(run, measure, contestant, tried, printed, device, request):

@@ -210,6 +210,7 @@ def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     names = {entry["name"] for entry in new["not_run"]} | groups | set(new["selection"])
     return {
         **old,
+        "started": max(old["started"], new["started"]),
         "roof": new.get("roof") or old.get("roof"),
         "complete": old["complete"] and new["complete"],
         "figures": [figure for figure in old["figures"] if figure["group"] not in groups] + new["figures"],

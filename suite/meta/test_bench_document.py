@@ -167,13 +167,14 @@ def test_part_is_put_into_the_whole(tmp_path):
     """A part that is measured later takes the place of its groups; a whole run takes that of all."""
     folder = tmp_path / "bench"
     document.keep([write(tmp_path, made())], folder)
-    growth = made([figure("map, growth")], selection=["test_growth"], not_run=[])
+    growth = made([figure("map, growth")], selection=["test_growth"], not_run=[], started="2026-11-24T04:00:00Z")
 
     (path,) = document.keep([write(tmp_path, growth)], folder)
 
     kept = document.read(path)
     assert list(document.by_group(kept)) == ["collator, lists, 16 x 128", "map, growth"]
     assert kept["selection"] == []
+    assert kept["started"] == "2026-11-24T04:00:00Z"
     assert made()["not_run"][0]["name"] == "test_growth"
     assert kept["not_run"] == made()["not_run"][1:]
     document.keep([write(tmp_path, made())], folder)

@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #define BLOCK 512  // tokens at a time: their numbers stay in the first-level cache
+#define LINE 8     // tokens in a line of the cache
 
 typedef struct { uint64_t a, b, c, counter; } stream;
 
@@ -41,6 +42,11 @@ void mask(int64_t n, const int64_t *restrict ids, const int64_t *restrict specia
     int64_t numbers[BLOCK];
     for (int64_t start = 0; start < n; start += BLOCK) {
         int64_t count = n - start < BLOCK ? n - start : BLOCK;
+        int64_t ahead = start + 2 * BLOCK, last = ahead + BLOCK < n ? ahead + BLOCK : n;
+        for (int64_t i = ahead; i < last; i += LINE) {  // of a large batch, which no cache holds: a third of its time
+            __builtin_prefetch(ids + i);
+            __builtin_prefetch(special + i);
+        }
         draw(&s, numbers);
         for (int64_t i = 0; i < count; i++) {  // no branch: whether 15 % are chosen cannot be foreseen
             int64_t id = ids[start + i], number = special[start + i] ? INT64_MAX : numbers[i];

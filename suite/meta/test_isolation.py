@@ -2,6 +2,7 @@
 
 import os
 import socket
+import ssl
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,11 @@ def test_user_settings_are_gone(hub):
     assert os.environ["HF_ENDPOINT"] == hub.url
     assert Path(os.environ["HF_HOME"]).is_relative_to(Path.home())
     assert not {name for name in os.environ if name.startswith(("TRANSFORMERS_", "DATASETS_", "WANDB_"))}
+
+
+def test_clients_find_one_certificate():
+    """Whatever is installed, or set by the user, a client that speaks TLS reads one certificate."""
+    assert len(ssl.create_default_context().get_ca_certs()) == 1
 
 
 def test_library_imported_too_early_is_an_error():

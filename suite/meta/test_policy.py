@@ -324,10 +324,15 @@ def test_selection_is_judged_and_named(suite, options, judged):
         pytest.param(("--claims", "mul.*"), "no claim matches 'mul.*'", id="no-match"),
         pytest.param(("--slide", "1", "--claims", "sum.three"), "slide 1 has no claim 'sum.three'", id="nothing-left"),
         pytest.param(("--slide", "1", "--claims", "sum.three", "-n", "2"), "slide 1 has no claim", id="two-processes"),
+        pytest.param(("--results=",), ". is a folder; name a file in it", id="result-without-name"),
+        pytest.param(("--results", "suite"), "suite is a folder; name a file in it", id="result-is-a-folder"),
+        pytest.param(
+            ("--results", "suite/claims.toml/r.json", "-n", "2"), "cannot be written: ", id="result-below-a-file"
+        ),
     ],
 )
 def test_wrong_usage_is_told(suite, options, message):
-    """What cannot be selected is an error of usage: exit code 4, no document."""
+    """What cannot be selected or written is an error of usage before anything runs: exit code 4, no document."""
     done = suite.run(*options)
 
     assert done.returncode == USAGE, done.stdout

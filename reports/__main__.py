@@ -1,7 +1,7 @@
 """What becomes of results: `python -m reports COMMAND`.
 
-Exit codes: 0 done; 1 ledger and results disagree (`record`, `sweep`, `matrix`), or a flip has no cause (`culprit`); 3 a
-file cannot be used, or there is no result; 4 wrong usage.
+Exit codes: 0 done; 1 ledger and results disagree (`record`, `sweep`, `matrix`), or a flip has no cause (`culprit`); 2
+interrupted; 3 a file cannot be used, or there is no result; 4 wrong usage.
 """
 
 from __future__ import annotations
@@ -57,6 +57,9 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:  # a full disk, a folder that may not be written: files are written whole or not at all
         print(f"{error.filename}: {error.strerror}", file=sys.stderr)
         return 3
+    except KeyboardInterrupt:  # or a kill, where a command has something to end
+        print("interrupted; what is done is kept, and the same command goes on from there", file=sys.stderr)
+        return 2
 
 
 def _parser() -> Usage:

@@ -25,6 +25,9 @@ from reports.matrix.node import last_words
 
 FOLDER = environment.HOUSE / "results"
 
+#: Seconds that an interrupted run has to end what it started.
+GRACE = 5
+
 #: How many releases at a time, three for two cores: up to 4.36 a third of a run is waiting, later a tenth.
 JOBS = 3 * (os.cpu_count() or 1) // 2
 
@@ -99,10 +102,30 @@ def sweep(
                     yield ended.result()
             finally:  # Ctrl-C, or a kill: what runs is ended, and cut off; what is done stays
                 pool.shutdown(wait=False, cancel_futures=True)
-                for process in processes:
-                    if process.poll() is None:
-                        os.killpg(process.pid, signal.SIGKILL)
+                _end([process.pid for process in processes if process.poll() is None])
                 signal.signal(signal.SIGTERM, before)
+
+
+def _end(groups: Sequence[int]) -> None:
+    """End process groups. They are asked first: torchrun then ends its own processes, which are in other groups."""
+    deadline = time.monotonic() + GRACE
+    try:
+        for group in groups:
+            _sent(group, signal.SIGTERM)
+        while any(_sent(group, 0) for group in groups) and time.monotonic() < deadline:
+            time.sleep(0.1)
+    finally:  # Ctrl-C once more
+        for group in groups:
+            _sent(group, signal.SIGKILL)
+
+
+def _sent(group: int, number: int) -> bool:
+    """Whether there is somebody in the group, to whom the signal was sent (0: none is)."""
+    try:
+        os.killpg(group, number)
+    except (ProcessLookupError, PermissionError):  # the latter on macOS, where all of them are zombies
+        return False
+    return True
 
 
 def lay(releases: Sequence[Release], folder: Path) -> None:

@@ -9,6 +9,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import psutil
 import pytest
 
 from fixtures.releases import Release, releases
@@ -307,28 +308,50 @@ def test_unknown_release_is_an_error():
     assert "ReleaseError: no release 1.0; listed are 4.23 to 5." in done.stderr
 
 
+#: A run with a child in a group of its own, which it ends when it is asked, as torchrun does, and a deaf one.
+RUN = """
+    import pathlib, signal, subprocess, sys, time
+    own = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(60)"
+    deaf = subprocess.Popen([sys.executable, "-c", deaf], stdout=subprocess.PIPE)
+    deaf.stdout.readline()
+    def end(*_):
+        own.kill()
+        sys.exit(own.wait())
+    signal.signal(signal.SIGTERM, end)
+    pathlib.Path("begun.part").write_text(f"{own.pid} {deaf.pid}")
+    pathlib.Path("begun.part").rename("begun")
+    time.sleep(60)
+"""
+
+
 @pytest.mark.parametrize("how", ["SIGINT", "SIGTERM"])
 def test_interrupted_sweep_ends_what_runs(tmp_path, how):
-    """When the sweep is left, no process of it goes on."""
-    script = tmp_path / "tox.py"
-    script.write_text("import time, pathlib; pathlib.Path('begun').touch(); time.sleep(60)")
+    """When the sweep is left, no process of it goes on; exit code 2, and no traceback."""
+    (tmp_path / "tox.py").write_text(textwrap.dedent(RUN))
     code = f"""
-        import itertools, os, signal, sys, threading, time
+        import functools, os, signal, sys, threading, time
         from pathlib import Path
         sys.path.insert(0, {str(tmp_path)!r})
         os.environ["PYTHONPATH"] = {str(tmp_path)!r}
-        from fixtures.releases import Release
-        from reports import environment, sweep
+        from reports import __main__, environment, sweep
         environment.HOUSE = Path({str(tmp_path)!r})
+        sweep.sweep = functools.partial(sweep.sweep, folder=environment.HOUSE / "results")
+        sweep.GRACE = 1
         def interrupt():
             while not Path({str(tmp_path / "begun")!r}).exists():
                 time.sleep(0.05)
             os.kill(os.getpid(), signal.{how})
         signal.signal(signal.SIGINT, signal.default_int_handler)
         threading.Thread(target=interrupt).start()
-        list(sweep.sweep([Release("9.99", "9.99.0", "", "")], 1, Path({str(tmp_path)!r}) / "results"))
+        sys.exit(__main__.main(["sweep", "5.23"]))
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)], cwd=HOUSE, capture_output=True, text=True, timeout=50
     )
-    assert "KeyboardInterrupt" in done.stderr
+    assert (done.returncode, done.stderr) == (
+        2,
+        "interrupted; what is done is kept, and the same command goes on from there\n",
+    )
+    for pid in map(int, (tmp_path / "begun").read_text().split()):
+        assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE

@@ -19,6 +19,7 @@ from reports.bench import document
 from suite.benchmarks import axis, clock, forms, limits, machine, memory
 from suite.benchmarks import run as runs
 from suite.benchmarks.turns import Turns, calls_for, interleaved, repeated, timed
+from suite.meta.signals import hear_interrupts
 
 HOUSE = Path(__file__).parents[2]
 
@@ -449,17 +450,12 @@ def test_tuned_settings_stand_on_each_other():
 # --- whole runs -------------------------------------------------------------------------------------------------------
 
 
-def interruptible():
-    """Called in a new process: a shell's background job ignores Ctrl-C, and so would its children."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def bench(*arguments, figures):
     command = [sys.executable, "-m", "suite.benchmarks", "-q", "--device", "cpu", f"--figures={figures}", *arguments]
     # pytest-benchmark measures nothing where it believes to be a worker of xdist, as the process of this test may be.
     variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return subprocess.Popen(command, cwd=HOUSE, env=variables, preexec_fn=interruptible, **output)
+    return subprocess.Popen(command, cwd=HOUSE, env=variables, preexec_fn=hear_interrupts, **output)
 
 
 def test_run_writes_figures_and_reasons(tmp_path):

@@ -22,6 +22,7 @@ from reports import archive, compare, export, ledger, results
 from reports.bench import document
 from reports.page import build, data, history, speed
 from reports.page.gather import NothingRecorded, gather
+from suite.meta.signals import hear_interrupts
 
 HOUSE = Path(__file__).parents[2]
 HOSTILE = (
@@ -671,17 +672,12 @@ def test_first_paint_and_smooth_scrolling(tab, address):
 # --- the command ------------------------------------------------------------------------------------------------------
 
 
-def interruptible():
-    """Called in a new process: a shell's background job ignores Ctrl-C, and so would its children."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def test_watch_builds_again_when_a_result_changes(newest, tmp_path):
     """A result that cannot be read in between is told and survived; Ctrl-C ends it well."""
     result, page = tmp_path / "5.23.json", tmp_path / "index.html"
     result.write_text(json.dumps(newest))
     command = [sys.executable, "-m", "reports", "build", str(result), "-o", str(page), "--watch"]
-    process = subprocess.Popen(command, cwd=HOUSE, stderr=subprocess.PIPE, text=True, preexec_fn=interruptible)
+    process = subprocess.Popen(command, cwd=HOUSE, stderr=subprocess.PIPE, text=True, preexec_fn=hear_interrupts)
     try:
         assert "1 results, 0 refused" in process.stderr.readline()
         assert page.exists()

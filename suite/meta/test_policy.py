@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from suite.meta.signals import hear_interrupts
+
 HOUSE = Path(__file__).parents[2]
 DRIFT, INTERRUPTED, ERROR, USAGE, NOTHING = 1, 2, 3, 4, 5
 
@@ -282,8 +284,7 @@ def test_interrupted_run_has_no_footer(suite):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        # a shell's background job ignores Ctrl-C, and so would its children
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=hear_interrupts,
     )
     deadline = time.monotonic() + 60
     while not (suite.folder / "here").exists() and time.monotonic() < deadline:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,8 @@ _TOLD = (
     "collator, columns, 256 x 128",
     "training",
     "loader, lists, 16",
+    "loader and copy, lists, 16",
+    "collator and copy, lists, 16 x 128",
     "map,",
     "loading",
 )
@@ -229,7 +232,11 @@ def evidence(it: Mapping[str, Any]) -> str:
 
 
 def _reasons(made: Mapping[str, Any]) -> str:
-    return "; ".join(f"{it['name']} ({it['reason']})" for it in made["not_run"])
+    """What was not run, and why; the cases of one benchmark are named once, with their number."""
+    cases = Counter((it["name"].partition("[")[0], it["reason"]) for it in made["not_run"])
+    return "; ".join(
+        f"{name} ({f'{count} cases, ' if count > 1 else ''}{reason})" for (name, reason), count in cases.items()
+    )
 
 
 def update(path: Path, documents: Sequence[Mapping[str, Any]], check: bool) -> int:

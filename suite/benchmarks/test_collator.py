@@ -3,7 +3,6 @@
 The reference collator and the limit run in turns with the library's.
 """
 
-import contextlib
 from functools import partial
 
 import pytest
@@ -62,52 +61,84 @@ def test_alone(run, measure, library, reference, limit, tokenizer, form, batch, 
     measure(f"collator, {form}, {batch} x {length}", contestants + limit((batch, length), "cpu"), seconds=1, warm_up=1)
 
 
-@pytest.mark.parametrize("batch", [16, 256])
+#: Rows in a batch of a loader -> batches of an epoch.
+EPOCHS = {16: 64, 256: 16}
+
+
+def loader(dataset, batch, collate, workers=0, pinned=False):
+    """A `DataLoader` whose workers stay from one epoch to the next, so that their start is not what is timed."""
+    return DataLoader(
+        dataset,
+        batch_size=batch,
+        collate_fn=collate,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=pinned,
+    )
+
+
+def epoch(batches, device):
+    """Have each batch on the device; from pinned memory without waiting for it. A copy to where it is does nothing."""
+    for made in batches:
+        for tensor in made.values():
+            tensor.to(device, non_blocking=True)
+
+
+def of_an_epoch(loaders, batch, length, device):
+    """Contestants: an epoch of each of the loaders, by name; the first is the subject."""
+    rows = batch * EPOCHS[batch]
+    work = {"tokens": rows * length, "rows": rows, "once": True}
+    return [
+        Contestant(name, partial(epoch, made, device), role="variant" if place else "subject", **work)
+        for place, (name, made) in enumerate(loaders.items())
+    ]
+
+
+@pytest.mark.parametrize("batch", EPOCHS)
 def test_in_a_loader(measure, library, reference, tokenizer, batch):
-    """An epoch through `DataLoader`, workers included in what is timed, except for their start."""
-    length, batches = 128, {16: 64, 256: 16}[batch]
-    dataset = forms.batch("lists", forms.blocks(batch * batches, length, len(tokenizer)))
-    work = {"tokens": batch * batches * length, "rows": batch * batches, "once": True}
-
-    def epoch(loader):
-        for _ in loader:
-            pass
-
-    with contextlib.ExitStack() as stack:
-        loaders = {}
-        for workers in (0, 2, 4):
-            keep = {"persistent_workers": True} if workers else {}
-            loaders[f"library, {workers} workers"] = DataLoader(
-                dataset, batch_size=batch, collate_fn=library, num_workers=workers, **keep
-            )
-        loaders["reference, 0 workers"] = DataLoader(dataset, batch_size=batch, collate_fn=reference)
-        stack.callback(loaders.clear)
-        contestants = [
-            Contestant(name, partial(epoch, loader), role="variant" if place else "subject", **work)
-            for place, (name, loader) in enumerate(loaders.items())
-        ]
-        measure(f"loader, lists, {batch} x {length}", contestants, warm_up=1)
+    """An epoch through `DataLoader`, on the host."""
+    dataset = forms.batch("lists", forms.blocks(batch * EPOCHS[batch], 128, len(tokenizer)))
+    loaders = {f"library, {workers} workers": loader(dataset, batch, library, workers) for workers in (0, 2, 4)}
+    loaders["reference, 0 workers"] = loader(dataset, batch, reference)
+    measure(f"loader, lists, {batch} x 128", of_an_epoch(loaders, batch, 128, "cpu"), warm_up=1)
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("batch", [16, 256])
-def test_copied_to_the_device(measure, library, reference, tokenizer, batch):
+@pytest.mark.parametrize("batch", EPOCHS)
+def test_in_a_loader_and_copied_to_the_device(measure, library, reference, tokenizer, device, batch):
+    """An epoch through `DataLoader`, each batch copied to the device: from pageable memory, and from pinned."""
+    dataset = forms.batch("lists", forms.blocks(batch * EPOCHS[batch], 128, len(tokenizer)))
+    loaders = {
+        f"library, {workers} workers, {'pinned' if pinned else 'pageable'}": loader(
+            dataset, batch, library, workers, pinned
+        )
+        for workers in (0, 2, 4)
+        for pinned in (False, True)
+    }
+    loaders["reference, 0 workers, pinned"] = loader(dataset, batch, reference, pinned=True)
+    measure(f"loader and copy, lists, {batch} x 128", of_an_epoch(loaders, batch, 128, device), warm_up=1)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("batch", BATCHES)
+@pytest.mark.parametrize("form", ["lists", "arrays"])
+def test_copied_to_the_device(measure, library, reference, tokenizer, device, form, batch):
     """Collated on the host and copied: from pageable memory, and from pinned memory without waiting."""
     length = 128
-    features = forms.batch("lists", forms.blocks(batch, length, len(tokenizer)))
+    features = forms.batch(form, forms.blocks(batch, length, len(tokenizer)))
     work = {"tokens": batch * length, "rows": batch}
 
     def copied(collate, pin):
         made = collate(features)
         for tensor in made.values():
-            (tensor.pin_memory() if pin else tensor).to("cuda", non_blocking=pin)
+            (tensor.pin_memory() if pin else tensor).to(device, non_blocking=pin)
 
     contestants = [
         Contestant("library, pageable", partial(copied, library, False), role="subject", **work),
         Contestant("library, pinned", partial(copied, library, True), **work),
         Contestant("reference, pinned", partial(copied, reference, True), role="reference", **work),
     ]
-    measure(f"collator and copy, lists, {batch} x {length}", contestants)
+    measure(f"collator and copy, {form}, {batch} x {length}", contestants)
 
 
 @pytest.mark.parametrize("batch", [16, 256, 1024])

@@ -42,12 +42,15 @@ def test_from_pretrained(measure, published, home):
     measure("loading, tiny", contestants, seconds=8)
 
 
-def test_from_config_of_the_lectures_size(measure):
-    """BERT-base with random parameters, 110 million of them: most of the time is drawing numbers."""
+def test_at_the_lectures_size(measure, tmp_path):
+    """BERT-base, 110 million parameters: read from a folder, or random. Most of the latter is drawing numbers."""
     build = partial(AutoModelForMaskedLM.from_config, training.base_config())
-    measure(
-        "loading, BERT-base", [Contestant("from_config", build, 0, 0, role="subject", once=True)], seconds=15, warm_up=1
-    )
+    build().save_pretrained(tmp_path)
+    contestants = [
+        Contestant("from_config", build, 0, 0, role="subject", once=True),
+        Contestant("local folder", partial(AutoModelForMaskedLM.from_pretrained, str(tmp_path)), 0, 0, once=True),
+    ]
+    measure("loading, BERT-base", contestants, seconds=15, warm_up=1)
 
 
 def test_imports(measure):

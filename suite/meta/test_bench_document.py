@@ -181,6 +181,15 @@ def test_part_is_put_into_the_whole(tmp_path):
     assert list(document.by_group(document.read(path))) == ["collator, lists, 16 x 128"]
 
 
+def test_cases_that_were_not_run_are_counted():
+    """In the README the cases of one benchmark are named once."""
+    not_run = [{"name": f"test_copied[{case}]", "reason": "no GPU"} for case in (16, 256)]
+
+    text = "\n".join(tables.markdown([made(not_run=[*not_run, {"name": "compile", "reason": "slow"}])]))
+
+    assert "Not run: test_copied (2 cases, no GPU); compile (slow)." in text
+
+
 def test_part_of_another_machine_is_refused(tmp_path):
     """Figures of two processors do not come into one record."""
     folder = tmp_path / "bench"

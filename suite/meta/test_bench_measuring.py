@@ -13,10 +13,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from transformers import DataCollatorForLanguageModeling
 
 from fixtures import vocabulary
 from reports.bench import document
-from suite.benchmarks import axis, clock, forms, limits, machine, memory
+from suite.benchmarks import axis, clock, forms, limits, machine, memory, test_collator
 from suite.benchmarks import run as runs
 from suite.benchmarks.turns import Turns, calls_for, interleaved, repeated, timed
 from suite.meta.signals import hear_interrupts
@@ -431,6 +432,32 @@ def test_bare_loop_trains(tokenizer, resident):
     assert any(not torch.equal(one, other) for one, other in zip(before, loop._model.parameters(), strict=True))
 
 
+@pytest.mark.filterwarnings("ignore:.*pin_memory.*:UserWarning")  # without a GPU nothing is pinned
+@pytest.mark.parametrize("pinned", [False, True])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_epoch_has_each_tensor_on_the_device(tokenizer, monkeypatch, workers, pinned):
+    """Every batch of a loader goes to the device, each tensor of it, in every epoch."""
+    collate = DataCollatorForLanguageModeling(tokenizer=tokenizer)
+    dataset = forms.batch("lists", forms.blocks(32, 16, len(tokenizer)))
+    loaders = {"library": test_collator.loader(dataset, 8, collate, workers, pinned)}
+    (contestant,) = test_collator.of_an_epoch(loaders, 16, 16, "meta")
+    moved = []
+    original = torch.Tensor.to
+
+    def noted(tensor, *device, **how):
+        moved.append((tuple(tensor.shape), device, how))
+        return original(tensor, *device, **how)
+
+    monkeypatch.setattr(torch.Tensor, "to", noted)
+    contestant.call()
+    contestant.call()
+
+    copies = [it for it in moved if it[1] == ("meta",)]
+    # Two epochs of four batches of ids, attention mask and labels.
+    assert copies == 24 * [((8, 16), ("meta",), {"non_blocking": True})]
+    assert (contestant.role, contestant.tokens) == ("subject", 64 * 16 * 16)
+
+
 def test_tuned_settings_stand_on_each_other():
     """Each keeps what those before it changed."""
     from suite.benchmarks import training
@@ -475,7 +502,7 @@ def test_run_writes_figures_and_reasons(tmp_path):
     made = document.read(tmp_path / "f.json")
     assert made["complete"]
     assert [it["contestant"] for it in made["figures"]] == ["library", "reference", "limit"]
-    assert {"name": "test_copied_to_the_device[16]", "reason": "no GPU"} in made["not_run"]
+    assert {"name": "test_copied_to_the_device[lists-16]", "reason": "no GPU"} in made["not_run"]
     info = json.loads(own.read_text())["benchmarks"][0]["extra_info"]
     assert info["tokens_per_s"] == pytest.approx(128 * info["samples_per_s"])
     assert len(info["figures"]) == 3

@@ -46,7 +46,7 @@ def test_from_pretrained(measure, published, home):
 def test_at_the_lectures_size(measure, tmp_path):
     """BERT-base, 110 million parameters: random, most of which is drawing numbers, or from a folder.
 
-    Newer releases only map the folder's file into memory: what that saves is paid for when the values are first used.
+    A release that only maps the folder's file into memory (5.23 does) reads the values when they are first used.
     """
     build = partial(AutoModelForMaskedLM.from_config, training.base_config())
     load = partial(AutoModelForMaskedLM.from_pretrained, str(tmp_path))

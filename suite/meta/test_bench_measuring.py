@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -440,7 +441,7 @@ def test_epoch_has_each_tensor_on_the_device(tokenizer, monkeypatch, workers, pi
     collate = DataCollatorForLanguageModeling(tokenizer=tokenizer)
     dataset = forms.batch("lists", forms.blocks(32, 16, len(tokenizer)))
     loaders = {"library": test_collator.loader(dataset, 8, collate, workers, pinned)}
-    (contestant,) = test_collator.of_an_epoch(loaders, 16, 16, "meta")
+    (contestant,) = test_collator.of_an_epoch(loaders, 16, 16, partial(test_collator.copy, device="meta"))
     moved = []
     original = torch.Tensor.to
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import sys
 from collections.abc import Iterator
-from importlib.util import cache_from_source
 from pathlib import Path
 
 # Without `environment.HOUSE`: to import that takes a tenth of a second, twice in each run.
@@ -21,34 +21,38 @@ STORE = Path(__file__).resolve().parent.parent / ".tox" / ".bytecode"
 
 def lend(folder: Path, store: Path = STORE) -> None:
     """Link what the store has for the sources below a folder to where this Python looks for it."""
-    there = {path.name for path in store.iterdir()} if store.is_dir() else set()
     for compiled, kept in _names(folder):
-        if kept in there:
-            _link(store / kept, compiled)
+        there = f"{store}/{kept}"
+        if not os.path.exists(compiled) and os.path.exists(there):
+            _link(there, compiled)
 
 
 def keep(folder: Path, store: Path = STORE) -> None:
     """Link the bytecode below a folder into the store."""
     for compiled, kept in _names(folder):
-        if compiled.exists():
-            _link(compiled, store / kept)
+        new = f"{store}/{kept}"
+        if not os.path.exists(new) and os.path.exists(compiled):
+            _link(compiled, new)
 
 
-def _names(folder: Path) -> Iterator[tuple[Path, str]]:
+def _names(folder: Path) -> Iterator[tuple[str, str]]:
     """For each source below a folder the file that Python would compile it to, and what that is called in the store.
 
     The source's inode and the ns of its last change are those of one file alone: inodes are given again, but later.
     """
-    for source in folder.rglob("*.py"):
-        found, compiled = source.stat(), Path(cache_from_source(str(source)))
-        yield compiled, f"{found.st_ino}-{found.st_mtime_ns}-{compiled.name}"
+    for where, _, names in os.walk(folder):
+        for name in names:
+            if name.endswith(".py"):
+                found = os.stat(f"{where}/{name}")
+                compiled = f"{name.removesuffix('.py')}.{sys.implementation.cache_tag}.pyc"
+                yield f"{where}/__pycache__/{compiled}", f"{found.st_ino}-{found.st_mtime_ns}-{compiled}"
 
 
-def _link(there: Path, new: Path) -> None:
-    # It is there already, or the file system has no hard links or no room: the run goes on, and says so if it has to.
+def _link(there: str, new: str) -> None:
+    # The file system has no hard links or no room, or another run made it meanwhile: this run goes on.
     with contextlib.suppress(OSError):
-        new.parent.mkdir(parents=True, exist_ok=True)
-        new.hardlink_to(there)
+        os.makedirs(os.path.dirname(new), exist_ok=True)
+        os.link(there, new)
 
 
 if __name__ == "__main__":

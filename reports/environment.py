@@ -33,7 +33,10 @@ _COMMON = (
 )
 
 #: What one file of specs alone depends on, and nobody else imports.
-_OWN = {"suite/training/test_across_releases.py": ("fixtures/folders/**/*.*",)}
+_OWN = {
+    "suite/training/test_across_releases.py": ("fixtures/folders/**/*.*",),
+    "suite/training/test_scripts.py": ("fixtures/scripts/language_modeling.py",),
+}
 
 
 class LockError(ValueError):
@@ -90,8 +93,10 @@ def partition(house: Path = HOUSE) -> Callable[[Mapping[str, str]], dict[str, st
     specs = dict(_files(house, _SPECS))
     named = {name: sorted(claims.keys() & set(_TEXT.findall(text.decode()))) for name, text in specs.items()}
     unnamed = sorted(claims.keys() - set(itertools.chain(*named.values())))
-    hashed = {name: hashlib.sha256(text + _joined(house, _OWN.get(name, ()))) for name, text in specs.items()}
-    hashed[COMMON] = hashlib.sha256(_joined(house, _COMMON))
+    own = {name: _files(house, patterns) for name, patterns in _OWN.items()}
+    hashed = {name: hashlib.sha256(text + _joined(own.get(name, []))) for name, text in specs.items()}
+    owned = list(itertools.chain(*own.values()))
+    hashed[COMMON] = hashlib.sha256(_joined([file for file in _files(house, _COMMON) if file not in owned]))
 
     def digests(versions: Mapping[str, str]) -> dict[str, str]:
         def digest(name: str, ids: Sequence[str]) -> str:
@@ -114,8 +119,8 @@ def differing(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
 _TEXT = re.compile(r'"([^"\s]+)"')
 
 
-def _joined(house: Path, patterns: Sequence[str]) -> bytes:
-    return b"".join(f"{name}\0".encode() + text + b"\0" for name, text in _files(house, patterns))
+def _joined(files: Sequence[tuple[str, bytes]]) -> bytes:
+    return b"".join(f"{name}\0".encode() + text + b"\0" for name, text in files)
 
 
 def _files(house: Path, patterns: Sequence[str]) -> list[tuple[str, bytes]]:

@@ -112,22 +112,36 @@ def test_parts_of_a_suite(house):
     }
 
 
-def test_folders_outdate_the_specs_that_load_them(house):
-    """What one file of specs alone reads is a part of that file; and no other file, nor a fixture, reads it."""
-    for name in ("suite/training/test_across_releases.py", "fixtures/folders/tf4.57/config.json"):
+@pytest.mark.parametrize(
+    ("specs", "fixture", "call", "where"),
+    [
+        (
+            "suite/training/test_across_releases.py",
+            "fixtures/folders/tf4.57/config.json",
+            r"\bfolders\.[a-z]+\(",
+            {"fixtures/folders/__main__.py"},
+        ),
+        (
+            "suite/training/test_scripts.py",
+            "fixtures/scripts/language_modeling.py",
+            r"\bscripts(\.| import \(?)language_modeling\b",
+            {"fixtures/scripts/language_modeling.py"},  # its own docstring
+        ),
+    ],
+)
+def test_what_one_file_of_specs_alone_reads_outdates_no_other(house, specs, fixture, call, where):
+    """It is a part of that file; and no other file, nor a fixture, reads it."""
+    for name in (specs, fixture):
         (house / name).parent.mkdir(parents=True, exist_ok=True)
         (house / name).write_text("1")
     before = environment.parts({"transformers": "4.57.6"}, house)
-    (house / "fixtures/folders/tf4.57/config.json").write_text("2")
+    (house / fixture).write_text("2")
     after = environment.parts({"transformers": "4.57.6"}, house)
-    assert environment.differing(before, after) == ["suite/training/test_across_releases.py"]
+    assert environment.differing(before, after) == [specs]
 
     sources = itertools.chain.from_iterable((HOUSE / part).rglob("*.py") for part in ("fixtures", "suite", "reports"))
-    used = [path for path in sources if re.search(r"\bfolders\.[a-z]+\(", path.read_text())]
-    assert {path.relative_to(HOUSE).as_posix() for path in used} == {
-        "fixtures/folders/__main__.py",
-        "suite/training/test_across_releases.py",
-    }
+    used = {path.relative_to(HOUSE).as_posix() for path in sources if re.search(call, path.read_text())}
+    assert used == {specs, *where}
 
 
 def test_result_is_of_the_specs_that_were_run(monkeypatch):

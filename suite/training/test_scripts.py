@@ -211,38 +211,41 @@ def flags(checkpoint, task, folder, **others):
     return [word for name, value in (given | others).items() for word in (f"--{name}", str(value))]
 
 
-def launch(words, processes=None):
-    """Run the script in a process of its own, or in several that train together."""
-    program = ["-m", "fixtures.scripts.language_modeling", *words]
-    if processes is not None:
-        program = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes), *program]
-    variables = {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1", **NO_GPU}
-    return subprocess.run(
-        [sys.executable, *program], env=os.environ | variables, capture_output=True, text=True, timeout=300
-    )
-
-
-def in_a_shell(command, words, folder):
-    """Run a command in a folder, by bash; `words` are its `"$@"`."""
+def finished(command, folder=None):
+    """Run a command in a folder, on the CPU, and return how it ended; it may take five minutes."""
     variables = {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(Path(__file__).parents[2]),
         "OMP_NUM_THREADS": "1",
         **NO_GPU,
     }
-    return subprocess.run(
-        ["bash", "-c", command, "bash", *words],
-        cwd=folder,
-        env=os.environ | variables,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=folder, env=os.environ | variables, **pipes) as process:
+        try:
+            out, err = process.communicate(timeout=300)
+        except subprocess.TimeoutExpired:
+            process.terminate()  # torchrun, if it is asked, ends its processes as well: they are in other groups
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+def launch(words, processes=None):
+    """Run the script in a process of its own, or in several that train together."""
+    program = ["-m", "fixtures.scripts.language_modeling", *words]
+    if processes is not None:
+        program = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes), *program]
+    return finished([sys.executable, *program])
+
+
+def in_a_shell(command, words, folder):
+    """Run one command in a folder, by bash, which that command takes the place of; `words` are its `"$@"`."""
+    return finished(["bash", "-c", command, "bash", *words], folder)
 
 
 def errors(done):
-    """The lines of what a process wrote that name an error."""
-    return [line for line in done.stderr.splitlines() if "Error" in line]
+    """The lines of what a process wrote that name an error, or say what the C++ below Python died of."""
+    signs = ("Error", "Fatal", "terminate called", "what():")
+    return [line for line in done.stderr.splitlines() if any(sign in line for sign in signs)]
 
 
 def run_script(words):

@@ -54,8 +54,9 @@ def head(made: Mapping[str, Any]) -> Iterator[str]:
     packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items() if name != "transformers")
     yield f"transformers {made['release']} on {where}; {packages}; Python {machine['python']}; {made['started'][:10]}"
     if gpu := machine["gpu"]:
-        clocks = [f"{gpu[when]['sm_clock_mhz'] or '?'} MHz" for when in ("begin", "end")]
-        yield f"driver {gpu['driver'] or 'not told'}, CUDA {gpu['cuda']}, clocks {' then '.join(clocks)}"
+        clock = {when: f"{gpu[when]['sm_clock_mhz'] or '?'} MHz" for when in ("begin", "busy", "end")}
+        found = f"clocks {clock['busy']} when busy (idle: {clock['begin']}, at the end {clock['end']})"
+        yield f"driver {gpu['driver'] or 'not told'}, CUDA {gpu['cuda']}, {found}"
     yield from (f"! {mark}" for mark in marks(made))
 
 
@@ -66,7 +67,7 @@ def marks(made: Mapping[str, Any]) -> Iterator[str]:
     if made["selection"]:
         yield f"a part only: {', '.join(made['selection'])}"
     gpu = made["machine"]["gpu"]
-    if gpu and any(gpu[when]["others"] for when in ("begin", "end")):
+    if gpu and any(gpu[when]["others"] for when in ("begin", "busy", "end")):
         yield "other processes were on the GPU: measure again when it is free"
 
 

@@ -3,6 +3,10 @@
 import os
 import platform
 import subprocess
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -59,8 +63,44 @@ def _gpu() -> dict[str, Any]:
         "cuda": torch.version.cuda,
         "memory_bytes": torch.cuda.get_device_properties(0).total_memory,
         "begin": seen,
+        "busy": while_busy(products("cuda"), gpu_state),
         "end": seen,
     }
+
+
+def while_busy(work: Callable[[], object], ask: Callable[[], dict[str, Any]], seconds: float = 1.0) -> dict[str, Any]:
+    """What `ask()` returns while a thread calls `work()` again and again, and has for some seconds.
+
+    An idle GPU lowers its clocks; the power that it tells is the mean of a second. What either raises is raised.
+    """
+    enough = threading.Event()
+
+    def go_on() -> None:
+        while not enough.is_set():
+            work()
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        working = pool.submit(go_on)
+        try:
+            time.sleep(seconds)
+            found = ask()
+        finally:
+            enough.set()
+        working.result()
+    return found
+
+
+def products(device: str, size: int = 4096) -> Callable[[], object]:
+    """A function that keeps a device busy for some ms with matrix products in half precision, and waits for them."""
+    left, right = torch.rand(2, size, size, device=device, dtype=torch.float16)
+
+    def multiply() -> None:
+        for _ in range(20):
+            torch.mm(left, right)
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    return multiply
 
 
 def gpu_state() -> dict[str, Any]:

@@ -24,7 +24,7 @@ MACHINE = {
     "gpu": None,
 }
 SEEN = {"sm_clock_mhz": 1980, "memory_clock_mhz": 2619, "temperature_c": 40, "power_w": 300.0, "others": 0}
-GPU = {"driver": "580.1", "cuda": "13.0", "memory_bytes": 80 * 10**9, "begin": SEEN, "end": SEEN}
+GPU = {"driver": "580.1", "cuda": "13.0", "memory_bytes": 80 * 10**9, "begin": SEEN, "busy": SEEN, "end": SEEN}
 
 
 def figure(group="collator, lists, 16 x 128", contestant="library", role="subject", seconds=0.002, **others):
@@ -224,6 +224,16 @@ def test_two_runs_are_compared(tmp_path, capsys):
     assert "not measured in turns" in out
     assert out.index("only in the first") < out.index("reference", out.index("only in the first"))
     assert "new group, library" in out
+
+
+def test_clocks_are_those_of_a_busy_gpu():
+    """An idle one lowers them."""
+    idle = SEEN | {"sm_clock_mhz": 345}
+    one = made(device="GPU", machine=MACHINE | {"gpu": GPU | {"begin": idle, "end": SEEN | {"sm_clock_mhz": None}}})
+
+    text = "\n".join(tables.lines(one))
+
+    assert "driver 580.1, CUDA 13.0, clocks 1980 MHz when busy (idle: 345 MHz, at the end ? MHz)" in text
 
 
 def test_marks():

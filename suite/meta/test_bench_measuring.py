@@ -190,6 +190,41 @@ def test_gpu_state_is_asked_for_once(monkeypatch, said, clocks):
     assert tuple(seen[key] for key in ("sm_clock_mhz", "memory_clock_mhz", "temperature_c", "power_w")) == clocks
 
 
+def test_state_is_read_while_the_device_is_busy():
+    """Work has begun before it is asked, goes on meanwhile, and ends afterwards."""
+    done = []
+    multiply = machine.products("cpu", size=64)
+
+    def work():
+        multiply()
+        done.append(None)
+
+    def ask():
+        before = len(done)
+        time.sleep(0.1)
+        return {"before": before, "meanwhile": len(done) - before}
+
+    found = machine.while_busy(work, ask, seconds=0.1)
+    after = len(done)
+    time.sleep(0.05)
+
+    assert found["before"] > 0
+    assert found["meanwhile"] > 0
+    assert len(done) == after
+
+
+@pytest.mark.parametrize("breaks", ["work", "ask"])
+def test_what_breaks_while_the_device_is_busy_is_told(breaks):
+    """And nothing goes on."""
+
+    def fail():
+        raise RuntimeError("no room")
+
+    work, ask = (fail, dict) if breaks == "work" else (lambda: None, fail)
+    with pytest.raises(RuntimeError, match="no room"):
+        machine.while_busy(work, ask, seconds=0.01)
+
+
 def test_what_needs_the_gpu_comes_first():
     """Of a run on a GPU that is cut off; else files keep their order."""
     from suite.benchmarks import conftest

@@ -207,7 +207,8 @@ def _sweep(_: ledger.Ledger, options: argparse.Namespace) -> int:
     if unknown := [minor for minor in options.minor if minor not in listed]:
         minors, others = list(releases()), [name for name, release in listed.items() if release.beside]
         listed_are = f"{minors[0]} to {minors[-1]}, {', '.join(others)}"
-        raise ReleaseError(f"no release {', '.join(unknown)}; listed are {listed_are}")
+        print(f"sweep: no release {', '.join(unknown)}; listed are {listed_are}", file=sys.stderr)
+        return 4
     wanted = [listed[minor] for minor in options.minor or listed]
     print(
         f"{len(wanted)} releases, {options.jobs} at a time; at the ends of the lines: how many are done, time left",
@@ -248,7 +249,11 @@ def _culprit(claims: ledger.Ledger, options: argparse.Namespace) -> int:
     if bool(options.claim) == options.all or (options.link and not (options.record and len(options.claim) == 1)):
         print("culprit: name claims, or give --all; --link goes with --record and one claim", file=sys.stderr)
         return 4
-    asked = [claims[claim_id] for claim_id in options.claim] or list(claims)
+    try:
+        asked = [claims[claim_id] for claim_id in options.claim] or list(claims)
+    except ledger.UnknownClaim as error:
+        print(f"culprit: {error}", file=sys.stderr)
+        return 4
     recorded = {minor: results.read(path) for minor, path in archive.recorded(options.results).items()}
     listed = releases()
     found = culprit.flips_of(asked, recorded, listed, every=not options.all)

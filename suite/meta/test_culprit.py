@@ -335,7 +335,7 @@ def test_packages_of_flips_are_locked_ones():
         (("--all", CLAIM), 4, "name claims, or give --all"),
         ((CLAIM, "--link", "https://example.org"), 4, "--link goes with --record"),
         (("--all", "--jobs", "0"), 4, "invalid jobs value"),
-        (("no.such.claim",), 3, "UnknownClaim: 'no.such.claim'"),
+        (("no.such.claim",), 4, "culprit: 'no.such.claim' is not in the ledger"),
         (("data.package-name",), 3, "NoFlip: data.package-name has one verdict"),
     ],
 )

@@ -315,11 +315,11 @@ def test_counts_fit_a_terminal():
     assert row.code == 3
 
 
-def test_unknown_release_is_an_error():
+def test_unknown_release_is_wrong_usage():
     """It is named, with the range of those that are listed."""
     done = subprocess.run([sys.executable, "-m", "reports", "sweep", "1.0"], cwd=HOUSE, capture_output=True, text=True)
-    assert done.returncode == 3
-    assert "ReleaseError: no release 1.0; listed are 4.23 to 5." in done.stderr
+    assert done.returncode == 4
+    assert "sweep: no release 1.0; listed are 4.23 to 5." in done.stderr
 
 
 #: A run with a child in a group of its own, which it ends when it is asked, as torchrun does, and a deaf one.

@@ -44,6 +44,20 @@ def library() -> Any:
     return loaded
 
 
+def mask(
+    ids: torch.Tensor, special: torch.Tensor, seed: int, rule: tuple[int, int, int, int, int]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Inputs and labels of contiguous int64 `ids`; none is chosen that is `special`, which is of the same kind.
+
+    `rule`: the bounds below which a token's number has it masked, replaced or chosen, the id of the mask, and the scale
+    by which a number becomes another token; see `kernel.c`.
+    """
+    inputs, labels = torch.empty_like(ids), torch.empty_like(ids)
+    addresses = ids.data_ptr(), special.data_ptr(), inputs.data_ptr(), labels.data_ptr()
+    library().mask(ids.numel(), *addresses, seed, *rule)
+    return inputs, labels
+
+
 def write_once(shape: tuple[int, int], seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     """The limit of a collator on the host: draws 32 bits a token and writes new inputs and labels of that shape."""
     inputs, labels = torch.empty(shape, dtype=torch.int64), torch.empty(shape, dtype=torch.int64)

@@ -1,6 +1,7 @@
 """What this very device could do: measured, in the same run as what is compared with it."""
 
 import functools
+import importlib.util
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -70,12 +71,17 @@ def collator(shape: tuple[int, int], device: str, timer: Timer) -> Callable[[], 
     """The limit of a collator, to be measured beside it: the random numbers it needs, its outputs written once.
 
     It needs a 32-bit number for each token; new in a batch are the inputs and the labels, 64-bit integers. On the host
-    the C function does that; on a GPU the fastest of what is known there. Raises kernel.NoCompiler without a compiler.
+    the C function does that; on a GPU three of torch's own kernels or the one in Triton, whichever is faster. Raises
+    kernel.NoCompiler where the host has no compiler.
     """
     if device == "cpu":
         kernel.library()
         return functools.partial(kernel.write_once, shape)
-    ways = [functools.partial(way, shape, device) for way in (_drawn_and_filled, _fused())]
+    ways = [functools.partial(_drawn_and_filled, shape, device)]
+    if importlib.util.find_spec("triton"):
+        from suite.benchmarks import gpu_kernel
+
+        ways.append(functools.partial(gpu_kernel.write_once, shape))
     seconds = []
     for way in ways:
         way()
@@ -86,16 +92,6 @@ def collator(shape: tuple[int, int], device: str, timer: Timer) -> Callable[[], 
 def _drawn_and_filled(shape: tuple[int, int], device: str) -> Any:
     numbers = torch.rand(shape, device=device)
     return numbers, *(torch.full(shape, -100, dtype=torch.int64, device=device) for _ in range(2))
-
-
-def _drawn_into(shape: tuple[int, int], device: str) -> Any:
-    numbers = torch.rand(shape, device=device)
-    return (numbers * 30_522).long(), torch.full(shape, -100, dtype=torch.int64, device=device)
-
-
-@functools.cache
-def _fused() -> Any:
-    return torch.compile(_drawn_into, dynamic=False)
 
 
 def training_flops(model: Any, ids: torch.Tensor) -> int:

@@ -1,8 +1,9 @@
 """A masking collator that follows the rules of slide 35 near the speed of its limit: what a user could have.
 
 It draws one 32-bit number for each token, which decides whether the token is chosen and what becomes of it; the library
-draws four for every token. On the host a small C function does all in one pass (`kernel.c`), elsewhere a compiled
-tensor expression. `suite/meta/test_bench_reference.py` runs the masking claims' own specs against both.
+draws four for every token. A small function does all in one pass: in C on the host (`kernel.c`), in Triton on a GPU
+(`gpu_kernel.py`). `suite/meta/test_bench_reference.py` runs the masking claims' own specs against both, and against the
+tensor expression that is used where neither can be compiled.
 
     loader = DataLoader(
         lm_datasets["train"].with_format("torch"),
@@ -14,7 +15,9 @@ tensor expression. `suite/meta/test_bench_reference.py` runs the masking claims'
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import importlib.util
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
@@ -38,7 +41,7 @@ class ReferenceCollator:
     It takes rows as that does (mappings of lists, arrays or tensors; shorter ones are padded) and, faster, a batch as
     one mapping of (rows, tokens) arrays or tensors, as `dataset[indices]` gives. Tensors on a GPU stay there. All
     randomness comes from torch's generators: `torch.manual_seed` and DataLoader's workers do what they do elsewhere.
-    Without a C compiler, or with `compiled=False`, the tensor expression is used on the host, too.
+    Without a C compiler (on a GPU: without Triton), or with `compiled=False`, the tensor expression is used.
     ValueError if the tokenizer has no mask token, or if the probability is none.
     """
 
@@ -55,27 +58,22 @@ class ReferenceCollator:
         masked, replaced, chosen = (round(_RANGE * mlm_probability * share) for share in (0.8, 0.9, 1.0))
         scale = _RANGE * self._size // max(replaced - masked, 1)
         self._rule = masked, replaced, chosen, self._mask, scale
-        self._compiled = compiled and _has_kernel()
+        self._compiled = compiled
 
     def __call__(self, batch: Sequence[Row] | Mapping[str, Any]) -> dict[str, torch.Tensor]:
         """(rows, tokens) int64 tensors by name: the columns given, less `special_tokens_mask`, and `labels`."""
         columns = _tensors(batch) if isinstance(batch, Mapping) else self._stacked(batch)
         ids, special = columns.pop("input_ids"), columns.pop("special_tokens_mask", None)
         if special is None:
-            special = self._special.to(ids.device)[ids]
-        if ids.is_cpu and self._compiled:
-            inputs, labels = self._masked(ids.contiguous(), special.contiguous())
+            self._special = self._special.to(ids.device)
+            special = self._special[ids]
+        whole = _compiled(ids.device.type) if self._compiled else None
+        if whole is not None:
+            seed = self._seed.random_().item()
+            inputs, labels = whole(ids.long().contiguous(), special.long().contiguous(), seed, self._rule)
         else:
-            whole = mask_tensors if ids.is_cpu else _fused()
-            inputs, labels = whole(ids, special, self._size, self._mask, self.mlm_probability)
+            inputs, labels = mask_tensors(ids, special, self._size, self._mask, self.mlm_probability)
         return {"input_ids": inputs, **columns, "labels": labels}
-
-    def _masked(self, ids: torch.Tensor, special: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        inputs, labels = torch.empty_like(ids), torch.empty_like(ids)
-        seed = self._seed.random_().item()
-        addresses = ids.data_ptr(), special.data_ptr(), inputs.data_ptr(), labels.data_ptr()
-        kernel.library().mask(ids.numel(), *addresses, seed, *self._rule)
-        return inputs, labels
 
     def _stacked(self, rows: Sequence[Row]) -> dict[str, torch.Tensor]:
         """Rows as one tensor a column, (rows, tokens), padded at the end."""
@@ -112,24 +110,24 @@ def _padded(rows: Sequence[Any], length: int, value: int) -> torch.Tensor:
 def mask_tensors(
     ids: torch.Tensor, special: torch.Tensor, size: int, mask: int, probability: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Inputs and labels by whole tensors, on any device: the same rule, in a form that compiles into one GPU kernel."""
+    """Inputs and labels by whole tensors, on any device: the same rule."""
     # A 32-bit float between 0 and 1 is a multiple of 2 ** -24: 0.15 is met to 6e-8.
     number = torch.rand(ids.shape, device=ids.device)
-    word = torch.randint(size, ids.shape, device=ids.device, dtype=ids.dtype)
+    word = torch.randint(size, ids.shape, device=ids.device)
     chosen = (number < probability) & (special == 0)
     becomes = torch.where(number < 0.8 * probability, mask, torch.where(number < 0.9 * probability, word, ids))
     return torch.where(chosen, becomes, ids), torch.where(chosen, ids, IGNORED)
 
 
 @functools.cache
-def _fused() -> Any:
-    return torch.compile(mask_tensors, dynamic=False)
+def _compiled(device: str) -> Any:
+    """The function that masks on "cpu" or "cuda"; None where it cannot be compiled, and on other devices."""
+    if device == "cuda" and importlib.util.find_spec("triton"):
+        from suite.benchmarks import gpu_kernel
 
-
-@functools.cache
-def _has_kernel() -> bool:
-    try:
-        kernel.library()
-    except kernel.NoCompiler:
-        return False
-    return True
+        return gpu_kernel.mask
+    if device == "cpu":
+        with contextlib.suppress(kernel.NoCompiler):
+            kernel.library()
+            return kernel.mask
+    return None

@@ -1,5 +1,6 @@
 """The reference collator follows the rules of slide 35: the masking claims' own specs judge it."""
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -14,6 +15,24 @@ from suite.benchmarks import forms, kernel
 from suite.benchmarks.reference import IGNORED, ReferenceCollator
 
 HOUSE = Path(__file__).parents[2]
+
+#: Triton has wheels for Linux alone.
+needs_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="no Triton")
+
+COMPILE = """
+import sys
+from triton import compile
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from suite.benchmarks import gpu_kernel
+
+pointers = {name: "*i64" for name in ("ids", "special", "inputs", "labels")}
+numbers = {name: "i32" for name in ("tokens", "masked", "replaced", "chosen", "mask_id", "scale")} | {"seed": "i64"}
+for kernel in (gpu_kernel._mask, gpu_kernel._write_once):
+    signature = {name: (pointers | numbers).get(name, "constexpr") for name in kernel.arg_names}
+    made = compile(ASTSource(kernel, signature, {"block": gpu_kernel.BLOCK}), GPUTarget("cuda", int(sys.argv[1]), 32))
+    print(kernel.__name__, *(name for name in made.asm if name == "cubin"))
+"""
 SIZE, MASK = 5_000, 103
 
 
@@ -32,26 +51,54 @@ def collator(request):
     return ReferenceCollator(Tokenizer(), compiled=request.param)
 
 
-@pytest.mark.parametrize("which", ["kernel", "tensors"])
-def test_masking_specs_agree(which, tmp_path):
+def run_python(*arguments, **environment):
+    """A fresh Python: whether Triton interprets its kernels is decided when it is imported."""
+    command = [sys.executable, *arguments]
+    done = subprocess.run(command, cwd=HOUSE, capture_output=True, text=True, timeout=600, env=os.environ | environment)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    return done.stdout
+
+
+def passed(which, *selected):
+    """How many of the selected specs or tests pass with a reference in the library's place; none fails."""
+    options = ["-q", "-n0", "-pno:cacheprovider", "-psuite.meta.reference_plugin", f"--reference={which}"]
+    said = run_python("-m", "pytest", *options, *selected, TRITON_INTERPRET="1")
+    return int(re.findall(r"(\d+) passed", said)[-1])
+
+
+@pytest.mark.parametrize("which", ["kernel", "tensors", pytest.param("gpu", marks=needs_triton)])
+def test_specs_of_the_rule_agree(which):
     """In the library's place it passes every spec of the masking rule, and refutes what the library refutes."""
     # What Trainer serves is Trainer's business, and takes long; the reference makes no numpy arrays.
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "suite.meta.reference_plugin", f"--reference={which}"]
-    command += [
-        "-p",
-        "no:cacheprovider",
-        "-n",
-        "0",
-        "suite/data/test_masking.py",
-        "-k",
-        "not served and not drops and not numpy",
-    ]
+    assert passed(which, "suite/data/test_masking.py", "-knot served and not drops and not numpy") > 25
 
-    done = subprocess.run(command, cwd=HOUSE, capture_output=True, text=True, timeout=600, env=dict(os.environ))
 
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
-    counts = {word: int(number) for number, word in re.findall(r"(\d+) (passed|xfailed)", done.stdout)}
-    assert counts["passed"] > 25, done.stdout[-500:]
+@needs_triton
+def test_what_is_tested_here_holds_for_the_gpus_kernel():
+    """Triton interprets it on the host, in the place of the function in C."""
+    assert passed("gpu", __file__, "-k(kernel and (forms or seed or padded or kinds)) or ends") == 10
+
+
+@needs_triton
+def test_gpus_kernel_draws_the_numbers_of_its_generator():
+    """Philox4x32-10: the first number is that of Random123's test vectors for a counter and a key of zeros."""
+    script = "from suite.benchmarks import gpu_kernel; print(*gpu_kernel.write_once((1, 2000), device='cpu'))"
+
+    said = run_python("-c", f"import torch; torch.set_printoptions(profile='full'); {script}", TRITON_INTERPRET="1")
+
+    numbers = [int(it) for it in re.findall(r"-?\d+", said)]
+    assert numbers[0] == 0x6627E8D5
+    assert len(set(numbers[:2000])) == 2000
+    assert numbers[2000:] == [IGNORED] * 2000
+
+
+@needs_triton
+@pytest.mark.parametrize("architecture", [80, 90])
+def test_gpus_kernel_compiles(architecture, tmp_path):
+    """For an A100 and for an H100 or H200, with the types that it is given: Triton needs no GPU for that."""
+    said = run_python("-c", COMPILE, str(architecture), TRITON_INTERPRET="0", TRITON_CACHE_DIR=str(tmp_path))
+
+    assert said.split() == ["_mask", "cubin", "_write_once", "cubin"]
 
 
 @pytest.mark.parametrize("form", [form for form in forms.FORMS if form != "unmarked"])
@@ -83,6 +130,21 @@ def test_seed_decides(collator):
 
     assert torch.equal(collator(batch)["labels"], first)
     assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize("kind", [torch.int32, torch.bool])
+def test_other_kinds_of_numbers_give_the_same_batch(collator, kind):
+    """Ids of 32 bits, and a special tokens' mask of yes and no."""
+    batch = forms.batch("columns", forms.blocks(16, 128, SIZE))
+    torch.manual_seed(5)
+    expected = collator(dict(batch))
+    ids, special = batch["input_ids"], batch["special_tokens_mask"].to(kind)
+
+    torch.manual_seed(5)
+    made = collator(batch | {"input_ids": ids.to(torch.int32), "special_tokens_mask": special})
+
+    assert all(torch.equal(made[name], expected[name]) for name in ("input_ids", "labels"))
+    assert made["input_ids"].dtype == torch.int64
 
 
 def test_shorter_rows_are_padded(collator):

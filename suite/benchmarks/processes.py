@@ -48,9 +48,15 @@ def main(arguments: list[str]) -> int:
     try:
         isolation.enter(isolation.environment(home, "http://127.0.0.1:9") | {"HF_HUB_OFFLINE": "1"})
         os.environ.update(launched)
-        return _main(options, home)
+        code = _main(options, home)
     finally:
         shutil.rmtree(home, ignore_errors=True)
+    if launched:
+        # A thread of gloo that was kept waiting until Python ends aborts the process (pytorch pull request 179291).
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 def _main(options: Any, home: Path) -> int:

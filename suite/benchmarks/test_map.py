@@ -1,5 +1,6 @@
 """The `map` stages of slides 32 and 33, as printed: tokenising and chunking, with 1, 2 and 4 processes, and growth."""
 
+import gc
 from functools import partial
 from itertools import chain
 
@@ -92,6 +93,35 @@ def test_map(measure, tokenizer, on_disk, tmp_path, stage):
     measure(f"map, {stage}, {ROWS:,} rows", contestants, seconds=12, least=9, warm_up=1)
 
 
+SENTENCE = "the of and in to a was is"
+
+
+def test_garbage(measure, tokenizer, on_disk):
+    """Short rows, tokenised and chunked: with Python's collector as it is, and with the imported libraries left out.
+
+    Each row is made of lists, and when there are many new ones Python looks for garbage among all objects there are.
+    """
+    rows = 20_000
+    raw = on_disk(rows, [SENTENCE])
+
+    def both():
+        mapped(mapped(raw, tokenize_function, 1, tokenizer), group_texts, 1)
+
+    def frozen():
+        gc.freeze()
+        try:
+            both()
+        finally:
+            gc.unfreeze()
+
+    work = {"tokens": rows * len(tokenizer(SENTENCE)["input_ids"]), "rows": rows, "once": True}
+    contestants = [
+        Contestant("as printed", both, role="subject", **work),
+        Contestant("gc.freeze() before", frozen, **work),
+    ]
+    measure(f"map, garbage, {rows:,} short rows", contestants, seconds=20, warm_up=1)
+
+
 @pytest.mark.parametrize(
     "rows", [*GROWTH, pytest.param(1_000_000, marks=pytest.mark.slow)], ids=lambda rows: f"{rows}-rows"
 )
@@ -100,9 +130,8 @@ def test_growth(run, measure, tokenizer, on_disk, rows):
 
     Peak memory is what `map` adds to what is there, files that it maps left out.
     """
-    sentence = "the of and in to a was is"
-    raw = on_disk(rows, [sentence])
-    tokens = rows * len(tokenizer(sentence)["input_ids"])
+    raw = on_disk(rows, [SENTENCE])
+    tokens = rows * len(tokenizer(SENTENCE)["input_ids"])
 
     def both():
         mapped(mapped(raw, tokenize_function, 1, tokenizer), group_texts, 1)

@@ -97,9 +97,9 @@ SENTENCE = "the of and in to a was is"
 
 
 def test_garbage(measure, tokenizer, on_disk):
-    """Short rows, tokenised and chunked: with Python's collector as it is, and with the imported libraries left out.
+    """Short rows, tokenised and chunked in one process: with Python's collector as it is, and without what is imported.
 
-    Each row is made of lists, and when there are many new ones Python looks for garbage among all objects there are.
+    Each row becomes lists, and when there are many new ones Python looks for garbage among all objects there are.
     """
     rows = 20_000
     raw = on_disk(rows, [SENTENCE])
@@ -116,8 +116,8 @@ def test_garbage(measure, tokenizer, on_disk):
 
     work = {"tokens": rows * len(tokenizer(SENTENCE)["input_ids"]), "rows": rows, "once": True}
     contestants = [
-        Contestant("as printed", both, role="subject", **work),
-        Contestant("gc.freeze() before", frozen, **work),
+        Contestant("1 process", both, role="subject", **work),
+        Contestant("1 process, gc.freeze() before", frozen, **work),
     ]
     measure(f"map, garbage, {rows:,} short rows", contestants, seconds=20, warm_up=1)
 

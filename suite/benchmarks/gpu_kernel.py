@@ -21,7 +21,7 @@ def mask(
     """Inputs and labels of contiguous int64 `ids`, fewer than 2 ** 31; see `kernel.mask`."""
     inputs, labels = torch.empty_like(ids), torch.empty_like(ids)
     tokens = ids.numel()
-    _mask[(triton.cdiv(tokens, BLOCK),)](ids, special, inputs, labels, tokens, seed, *rule, BLOCK)
+    _mask[_programs(tokens)](ids, special, inputs, labels, tokens, seed, *rule, BLOCK)
     return inputs, labels
 
 
@@ -29,8 +29,12 @@ def write_once(shape: tuple[int, int], seed: int = 0, device: str = "cuda") -> t
     """The limit of a collator on a GPU; see `kernel.write_once`."""
     inputs, labels = (torch.empty(shape, dtype=torch.int64, device=device) for _ in range(2))
     tokens = inputs.numel()
-    _write_once[(triton.cdiv(tokens, BLOCK),)](inputs, labels, tokens, seed, BLOCK)
+    _write_once[_programs(tokens)](inputs, labels, tokens, seed, BLOCK)
     return inputs, labels
+
+
+def _programs(tokens: int) -> tuple[int]:
+    return (-(-tokens // BLOCK),)  # `triton.cdiv` takes 1.4 us, a third of what it takes to launch
 
 
 @triton.jit

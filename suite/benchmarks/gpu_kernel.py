@@ -34,7 +34,7 @@ def write_once(shape: tuple[int, int], seed: int = 0, device: str = "cuda") -> t
 
 
 def _programs(tokens: int) -> tuple[int]:
-    return (-(-tokens // BLOCK),)  # `triton.cdiv` takes 1.4 us, a third of what it takes to launch
+    return (-(-tokens // BLOCK),)  # `triton.cdiv` takes 1.4 us, a third as long as binding the arguments
 
 
 @triton.jit

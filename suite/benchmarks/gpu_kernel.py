@@ -45,9 +45,7 @@ def _drawn(seed, place):
 
 # A kernel is compiled anew for a number that 16 divides; of seeds that is one in 16.
 @triton.jit(do_not_specialize=["seed"])
-def _mask(
-    ids, special, inputs, labels, tokens, seed, masked, replaced, chosen, mask_id, scale, block: tl.constexpr
-):  # fmt: skip
+def _mask(ids, special, inputs, labels, tokens, seed, masked, replaced, chosen, mask_id, scale, block: tl.constexpr):
     place = tl.program_id(0) * block + tl.arange(0, block)
     there = place < tokens
     number, own = _drawn(seed, place), tl.load(ids + place, mask=there)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from suite.benchmarks import forms, kernel
+from suite.benchmarks import forms, kernel, reference
 from suite.benchmarks.reference import IGNORED, ReferenceCollator
 
 HOUSE = Path(__file__).parents[2]
@@ -71,6 +71,16 @@ def test_specs_of_the_rule_agree(which):
     """In the library's place it passes every spec of the masking rule, and refutes what the library refutes."""
     # What Trainer serves is Trainer's business, and takes long; the reference makes no numpy arrays.
     assert passed(which, "suite/data/test_masking.py", "-knot served and not drops and not numpy") > 25
+
+
+@needs_triton
+def test_each_device_has_its_function():
+    """C on the host, Triton on a GPU, tensors elsewhere."""
+    from suite.benchmarks import gpu_kernel
+
+    chosen = [reference._compiled(device) for device in ("cpu", "cuda", "mps")]
+
+    assert chosen == [kernel.mask, gpu_kernel.mask, None]
 
 
 @needs_triton

@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+import importlib.util
 import os
 import shlex
 import shutil
@@ -42,6 +43,15 @@ def library() -> Any:
     loaded.write_once.argtypes = [integer, address, address, seed]
     loaded.mask.restype = loaded.write_once.restype = None
     return loaded
+
+
+def gpu() -> Any:
+    """The module `gpu_kernel`; None without Triton."""
+    if importlib.util.find_spec("triton") is None:
+        return None
+    from suite.benchmarks import gpu_kernel
+
+    return gpu_kernel
 
 
 def mask(

@@ -1,7 +1,6 @@
 """What this very device could do: measured, in the same run as what is compared with it."""
 
 import functools
-import importlib.util
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -78,10 +77,8 @@ def collator(shape: tuple[int, int], device: str, timer: Timer) -> Callable[[], 
         kernel.library()
         return functools.partial(kernel.write_once, shape)
     ways = [functools.partial(_drawn_and_filled, shape, device)]
-    if importlib.util.find_spec("triton"):
-        from suite.benchmarks import gpu_kernel
-
-        ways.append(functools.partial(gpu_kernel.write_once, shape))
+    if (gpu := kernel.gpu()) is not None:
+        ways.append(functools.partial(gpu.write_once, shape))
     seconds = []
     for way in ways:
         way()

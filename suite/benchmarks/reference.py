@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib.util
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
@@ -122,10 +121,8 @@ def mask_tensors(
 @functools.cache
 def _compiled(device: str) -> Any:
     """The function that masks on "cpu" or "cuda"; None where it cannot be compiled, and on other devices."""
-    if device == "cuda" and importlib.util.find_spec("triton"):
-        from suite.benchmarks import gpu_kernel
-
-        return gpu_kernel.mask
+    if device == "cuda" and (gpu := kernel.gpu()) is not None:
+        return gpu.mask
     if device == "cpu":
         with contextlib.suppress(kernel.NoCompiler):
             kernel.library()

@@ -67,6 +67,11 @@ def mapped(dataset, function, processes, tokenizer=None):
         datasets.enable_caching()
 
 
+def tokenized_and_chunked(raw, tokenizer):
+    """Both stages, in one process."""
+    return mapped(mapped(raw, tokenize_function, 1, tokenizer), group_texts, 1)
+
+
 @pytest.mark.parametrize("stage", ["tokenize", "chunk"])
 def test_map(measure, tokenizer, on_disk, tmp_path, stage):
     """Rows and tokens a second with 1, 2 and 4 processes; 4 is the slides'."""
@@ -102,10 +107,7 @@ def test_garbage(measure, tokenizer, on_disk):
     Each row becomes lists, and when there are many new ones Python looks for garbage among all objects there are.
     """
     rows = 20_000
-    raw = on_disk(rows, [SENTENCE])
-
-    def both():
-        mapped(mapped(raw, tokenize_function, 1, tokenizer), group_texts, 1)
+    both = partial(tokenized_and_chunked, on_disk(rows, [SENTENCE]), tokenizer)
 
     def frozen():
         gc.freeze()
@@ -130,11 +132,8 @@ def test_growth(run, measure, tokenizer, on_disk, rows):
 
     Peak memory is what `map` adds to what is there, files that it maps left out.
     """
-    raw = on_disk(rows, [SENTENCE])
+    both = partial(tokenized_and_chunked, on_disk(rows, [SENTENCE]), tokenizer)
     tokens = rows * len(tokenizer(SENTENCE)["input_ids"])
 
-    def both():
-        mapped(mapped(raw, tokenize_function, 1, tokenizer), group_texts, 1)
-
-    contestants = [Contestant("tokenize and chunk", both, tokens, rows, role="subject", once=True)]
-    run.measure_growth(f"map, growth, {rows:,} rows", contestants[0], rounds=1 if rows >= 100_000 else 3)
+    contestant = Contestant("tokenize and chunk", both, tokens, rows, role="subject", once=True)
+    run.measure_growth(f"map, growth, {rows:,} rows", contestant, rounds=1 if rows >= 100_000 else 3)

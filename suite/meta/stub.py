@@ -9,7 +9,6 @@ judges nothing, and writes a finished result of the lock, as pytest would. Varia
 """
 
 import os
-import platform
 import sys
 import time
 from pathlib import Path
@@ -19,9 +18,11 @@ HOUSE = Path(__file__).parents[2]
 UV = """#!/bin/sh
 if [ -n "$STUB_UV" ]; then echo "$STUB_UV" >&2; exit 2; fi
 if [ "$1" = venv ]; then
-    for last; do :; done
+    for last; do
+        case "$last" in --python=*) asked="${{last#--python=}}" ;; esac
+    done
     mkdir -p "$last/bin"
-    printf '#!/bin/sh\\nexec "{python}" "{stub}" "$@"\\n' > "$last/bin/python"
+    printf '#!/bin/sh\\nSTUB_PYTHON=%s exec "{python}" "{stub}" "$@"\\n' "$asked" > "$last/bin/python"
     chmod +x "$last/bin/python"
 fi
 """
@@ -54,7 +55,7 @@ def main() -> None:
     where = Environment(
         packages["transformers"],
         None,
-        platform.python_version(),
+        f"{os.environ['STUB_PYTHON']}.0",  # the one that was asked for, whichever this is
         "a stub",
         device,
         packages,
